@@ -1,0 +1,1 @@
+"""What happens by itself: sealing of arrivals, the corpus' conditions, snapshots, proposals, rounds, retries, reaping."""

@@ -1,0 +1,25 @@
+"""When an asset is requested by itself.
+
+`eager()` ignores data versions, so an upstream that was recomputed to equal rows would recompute everything below. The
+condition of a corpus asset: its key is new, or an upstream's data version changed or will be requested in this tick;
+every upstream is there and none is running. One new batch then gives one run of its key and none of any other.
+Slow-changing inputs (tokenizer, benchmarks, removals) are edges that automation ignores: `apply_project` brings their
+change to exactly the keys that it touches.
+"""
+
+import dagster as dg
+
+
+def corpus_condition(slow: list[dg.AssetKey]) -> dg.AutomationCondition:
+    """The condition of an asset that is partitioned by batches; `slow` edges must exist and trigger nothing."""
+    changed = dg.AutomationCondition.any_deps_match(
+        dg.AutomationCondition.data_version_changed() | dg.AutomationCondition.will_be_requested()
+    )
+    if slow:
+        changed = changed.ignore(dg.AssetSelection.assets(*slow))
+    return (
+        (dg.AutomationCondition.newly_missing() | changed).since_last_handled()
+        & ~dg.AutomationCondition.any_deps_missing()
+        & ~dg.AutomationCondition.any_deps_in_progress()
+        & ~dg.AutomationCondition.in_progress()
+    )

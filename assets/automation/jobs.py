@@ -1,0 +1,82 @@
+"""Jobs named by intent. The UI launches them; `gristmill run`, sensors and schedules use the same ones."""
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from assets.automation import partitions
+from assets.graph import Graph
+from pipelines.project import Project
+
+TRAINING_TAG = {"gristmill/training": "yes"}
+ROUND_ASSETS = ("continued_plan", "continued_mixture", "continued_checkpoint", "continued_report")
+BASE_ASSETS = ("base_plan", "base_mixture", "base_checkpoint", "base_report")
+
+
+def build_jobs(project: Project, graph: Graph) -> dict[str, dg.JobDefinition | UnresolvedAssetJobDefinition]:
+    """Every job by name."""
+    batches = partitions.batches(project)
+    corpus = [name for name in graph.batch_assets() if "/" not in name]
+    arrays = [f"{name}/token_arrays" for name in project.tokenizers]
+    weights = [f"{lane}/mixture_weights" for lane in project.lanes]
+    jobs: dict[str, dg.JobDefinition | UnresolvedAssetJobDefinition] = {}
+
+    def add(name: str, assets: list[str], description: str, **settings: object) -> None:
+        jobs[name] = dg.define_asset_job(
+            name,
+            selection=graph.named(*assets),
+            description=description,
+            executor_def=dg.in_process_executor,
+            **settings,  # type: ignore[arg-type]
+        )
+
+    add("prepare_requests", ["evaluation_sets", "removal_requests"], "Read the declared benchmarks and takedowns.")
+    add("ingest_batch", corpus, "Take one batch from its source to clean documents.", partitions_def=batches)
+    if arrays:
+        add("train_tokenizers", [f"{name}/tokenizer" for name in project.tokenizers], "Train or import the tokenizers.")
+        add("tokenize_batch", arrays, "Token arrays of one batch.", partitions_def=batches)
+    add("take_snapshot", ["corpus_snapshot", *weights], "Name the corpus as it is now, and weigh the lanes' mixtures.")
+    for lane in project.lanes:
+        add(
+            f"train_{lane}_base",
+            [f"{lane}/{name}" for name in BASE_ASSETS] + [f"{lane}/released_checkpoint"],
+            f"Pretrain the base of {lane} on the newest complete snapshot, evaluate and release it.",
+            tags=TRAINING_TAG,
+        )
+        add(
+            f"propose_{lane}_round",
+            [f"{lane}/round_proposal"],
+            f"Go or hold for the next round of {lane}, with the estimate.",
+        )
+        add(
+            f"train_{lane}_round",
+            [f"{lane}/{name}" for name in ROUND_ASSETS],
+            f"Run one bound round of {lane}: plan, mixture, checkpoint, report.",
+            partitions_def=partitions.rounds(project, lane),
+            tags=TRAINING_TAG,
+        )
+        add(
+            f"release_{lane}",
+            [f"{lane}/released_checkpoint"],
+            f"Name the newest checkpoint of {lane} that passed every gate.",
+        )
+    jobs["apply_project"] = apply_project
+    return jobs
+
+
+@dg.op
+def apply_edit(context: dg.OpExecutionContext) -> None:
+    """Recompute exactly the keys that the edit of the project file touches."""
+    from assets.running import Runner
+
+    runner = Runner.of_instance(context.instance)
+    keys = runner.apply_project(tell=context.log.info)
+    context.log.info(f"applied the project file: {len(keys)} steps materialized")
+
+
+@dg.job(
+    description="After an edit of the project file and a reload: recompute what it changes, oldest batch first. "
+    "`gristmill plan` shows the list and its cost beforehand.",
+    executor_def=dg.in_process_executor,
+)
+def apply_project() -> None:
+    apply_edit()

@@ -1,0 +1,134 @@
+"""Sensors. The corpus keeps itself current; training waits for a person.
+
+`arrivals` seals batches and adds their keys. `corpus` is the declarative automation of everything by batch.
+`snapshots` is the debounce: it takes a snapshot once every sealed batch is settled (done, or given up), so a burst of
+arrivals gives one snapshot and one bad batch delays it by three attempts at most. `retry_failed` asks again for failed
+keys. `reap` fails runs whose process is gone. `<lane>_launch` spends training time and ships stopped.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from assets.automation import partitions
+from assets.automation.arrivals import seal_arrivals, unusable_folders
+from assets.automation.attempts import MAX_ATTEMPTS, attempts_of, failed_keys
+from assets.automation.jobs import TRAINING_TAG
+from assets.automation.reaping import reap_dead_runs
+from assets.automation.settling import bound_rounds, give_up, snapshot_due
+from assets.graph import Graph
+from pipelines.project import Project
+from resources.mill import current_home, open_mill
+
+Job = dg.JobDefinition | UnresolvedAssetJobDefinition
+RUNNING, STOPPED = dg.DefaultSensorStatus.RUNNING, dg.DefaultSensorStatus.STOPPED
+
+
+def build_sensors(project: Project, graph: Graph, jobs: dict[str, Job]) -> list[dg.SensorDefinition]:
+    """Every sensor of a project."""
+    batches = partitions.batches(project)
+
+    @dg.sensor(name="arrivals", jobs=[jobs["ingest_batch"]], default_status=RUNNING, minimum_interval_seconds=15)
+    def arrivals(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        """Seal what has arrived and add its key; the corpus sensor does the rest."""
+        mill = open_mill(current_home())
+        for folder in unusable_folders(mill):
+            context.log.warning(f"inbox folder {folder} cannot name a batch and is never read; rename it")
+        seal_arrivals(mill)
+        present = set(context.instance.get_dynamic_partitions(batches.name or ""))
+        fresh = [key for key in mill.sealed() if key not in present]
+        return dg.SensorResult(dynamic_partitions_requests=[batches.build_add_request(fresh)] if fresh else [])
+
+    corpus = dg.AutomationConditionSensorDefinition(
+        "corpus",
+        target=graph.named(*graph.batch_assets()),
+        default_status=RUNNING,
+        minimum_interval_seconds=15,
+        emit_backfills=False,
+        description="One run for each key whose inputs are new, with everything by batch in it.",
+    )
+
+    @dg.sensor(
+        name="snapshots", jobs=_snapshot_jobs(project, jobs), default_status=RUNNING, minimum_interval_seconds=30
+    )
+    def snapshots(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        """Take a snapshot when every sealed batch is settled and the newest snapshot is not of them."""
+        mill = open_mill(current_home())
+        due = snapshot_due(mill)
+        if due.run_key is None:
+            yield dg.SkipReason(due.reason)
+            return
+        yield dg.RunRequest(run_key=f"snapshot-{due.run_key}", job_name="take_snapshot")
+
+    @dg.sensor(
+        name="proposals", jobs=_snapshot_jobs(project, jobs), default_status=RUNNING, minimum_interval_seconds=30
+    )
+    def proposals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        """Remake the proposals of lanes that have a base whenever there is a new snapshot; costs seconds."""
+        mill = open_mill(current_home())
+        newest = mill.store.latest("corpus_snapshot")
+        if newest is None:
+            yield dg.SkipReason("there is no snapshot yet")
+            return
+        for lane in project.lanes:
+            if mill.store.latest(f"{lane}/released_checkpoint") is not None:
+                yield dg.RunRequest(run_key=f"propose-{lane}-{newest.content}", job_name=f"propose_{lane}_round")
+
+    @dg.sensor(name="retry_failed", jobs=[jobs["ingest_batch"]], default_status=RUNNING, minimum_interval_seconds=30)
+    def retry_failed(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
+        """Ask again for failed keys, three times at most; then the batch is given up and named in the snapshot."""
+        mill = open_mill(current_home())
+        for key in failed_keys(mill, context.instance, graph):
+            attempts = attempts_of(context.instance, key)
+            if attempts >= MAX_ATTEMPTS:
+                give_up(mill, key, f"failed {attempts} times; see its last run")
+                continue
+            yield dg.RunRequest(
+                run_key=f"retry-{key}-a{attempts + 1}",
+                job_name="ingest_batch",
+                partition_key=key,
+                tags={"gristmill/batch": key},
+            )
+
+    @dg.sensor(name="reap", default_status=RUNNING, minimum_interval_seconds=30, jobs=[jobs["apply_project"]])
+    def reap(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        """Fail runs whose process is gone and free what they held."""
+        reaped = reap_dead_runs(context.instance)
+        return dg.SkipReason(f"reaped {', '.join(reaped)}" if reaped else "every running run is alive")
+
+    return [
+        arrivals,
+        corpus,
+        snapshots,
+        proposals,
+        retry_failed,
+        reap,
+        *(_launcher(project, lane, jobs) for lane in project.lanes),
+    ]
+
+
+def _snapshot_jobs(project: Project, jobs: dict[str, Job]) -> list[Job]:
+    return [jobs["take_snapshot"], *(jobs[f"propose_{lane}_round"] for lane in project.lanes)]
+
+
+def _launcher(project: Project, lane: str, jobs: dict[str, Job]) -> dg.SensorDefinition:
+    rounds = partitions.rounds(project, lane)
+
+    @dg.sensor(
+        name=f"{lane}_launch", jobs=[jobs[f"train_{lane}_round"]], default_status=STOPPED, minimum_interval_seconds=30
+    )
+    def launch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        """Add the key of the round that a proposal bound, and launch it. A user's cancel is not retried."""
+        mill = open_mill(current_home())
+        waiting = bound_rounds(mill, lane)
+        if not waiting:
+            return dg.SkipReason("no bound round waits")
+        return dg.SensorResult(
+            run_requests=[
+                dg.RunRequest(run_key=f"{lane}-{key}-a1", partition_key=key, tags=TRAINING_TAG) for key in waiting
+            ],
+            dynamic_partitions_requests=[rounds.build_add_request(waiting)],
+        )
+
+    return launch

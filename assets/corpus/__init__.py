@@ -1,0 +1,1 @@
+"""Assets of the chapter `corpus`, one module a group."""

@@ -1,0 +1,191 @@
+"""Documents out of files: read, extracted, decoded, normalized; every record becomes a document or a counted drop."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assets.corpus.acquisition import inventory_of, source_root
+from assets.recipe import Made, Recipe, Scope
+from pipelines.core.documents import split_key
+from pipelines.core.fingerprint import digest_file, digest_json
+from pipelines.core.manifest import CheckRecord, Part, total_counts
+from pipelines.corpus.acquisition.config import ReaderConfig
+from pipelines.corpus.acquisition.inventory import file_path
+from pipelines.corpus.extraction.config import ExtractionConfig
+from pipelines.corpus.extraction.extract import EXTRACTION_ALGORITHMS, DocumentContext, UnitFile, extract_unit
+from pipelines.corpus.extraction.units import plan_units
+from pipelines.project import Project
+from resources.backends import StoreError
+from resources.mill import Mill
+from resources.stages import Action, store_table
+from resources.store import ArtifactStore, PartMemo
+
+CHECKS = {
+    "conserved": "every record is a document or a drop with its reason and place",
+    "readable": "no more records were unreadable than the source allows",
+}
+EXPECTED_DROPS = (
+    "record_type_",
+    "content_type",
+    "http_status",
+    "redirect",
+    "namespace",
+    "not_wikitext",
+    "binary_file",
+    "empty_",
+    "no_text",
+)
+"""Beginnings of reasons that are no defect of a file: records that are not pages, pages without text."""
+
+
+def recipes(project: Project) -> list[Recipe]:
+    """`crawled_text`."""
+    return [
+        Recipe(
+            asset="crawled_text",
+            group="corpus/extraction",
+            description="Documents of a batch with their place in the archive; what could not be read is a row of `drops`.",
+            kinds=frozenset({"warc", "arrow"}),
+            scope=Scope.BATCHES,
+            inputs={"files": "source_files"},
+            algorithms=EXTRACTION_ALGORITHMS,
+            config=_config,
+            make=_make,
+            checks=CHECKS,
+        )
+    ]
+
+
+def _config(project: Project, key: str | None) -> dict[str, Any]:
+    if key is None:
+        return {name: _source(project, f"{name}.x") for name in project.corpus.sources}
+    return _source(project, key)
+
+
+def _source(project: Project, key: str) -> dict[str, Any]:
+    source = project.source_of(key)
+    return {
+        "reader": reader_config(project, key).identity(),
+        "extraction": project.corpus.extraction.identity(),
+        "domain": source.domain,
+        "language": source.language,
+    }
+
+
+def reader_config(project: Project, key: str) -> ReaderConfig:
+    """The reader of a batch: its source's, with the batch's slice of records."""
+    source, batch = project.source_of(key), project.batch_of(key)
+    if batch is not None and batch.records is not None:
+        return source.reader.model_copy(update={"records": batch.records})
+    return source.reader
+
+
+@dataclass(frozen=True)
+class UnitTask:
+    """One unit of consecutive files for a worker."""
+
+    store: ArtifactStore
+    memo_key: str
+    key: str
+    context: DocumentContext
+    files: tuple[tuple[Path, str, str | None], ...]
+    """(path on disk, inventory path, digest to check or None for a file of the store)."""
+    reader: ReaderConfig
+    config: ExtractionConfig
+
+
+def run_unit(task: UnitTask) -> PartMemo:
+    """Extract one unit, or find it done; the files of part n have the roles `n/documents`, `n/positions`, `n/drops`."""
+    memo = task.store.part_memo(task.memo_key)
+    if memo is not None:
+        return memo
+    for path, name, digest in task.files:
+        if digest is not None and (not path.exists() or digest_file(path) != digest):
+            raise StoreError(
+                f"{task.key}: {name} is not what was sealed ({path} changed or went); put it back, or give the new "
+                "file to a new batch"
+            )
+    files, counts = {}, {}
+    units = [UnitFile(path, name) for path, name, _ in task.files]
+    for number, result in enumerate(extract_unit(units, task.key, task.context, task.reader, task.config)):
+        files |= {f"{number}/{role}": store_table(task.store, table) for role, table in result.tables.items()}
+        counts |= {f"{number}/{name}": count for name, count in result.counts.items()}
+    memo = PartMemo(files=files, counts=counts)
+    task.store.remember_part(task.memo_key, memo)
+    return memo
+
+
+def _make(mill: Mill, action: Action) -> Made:
+    key = action.partition or ""
+    source_name, batch = split_key(key)
+    source = mill.project.source_of(key)
+    context = DocumentContext(source_name, batch, source.domain, source.language)
+    inventory = inventory_of(action.inputs["files"])
+    place = {row["path"]: row for row in inventory.to_pylist()}
+    reader, config = reader_config(mill.project, key), mill.project.corpus.extraction
+    tasks = []
+    for unit in plan_units(inventory, config):
+        rows = [place[name] for name in unit.files]
+        memo_key = digest_json(
+            {"action": _unit_identity(action, key), "files": [(row["path"], row["digest"]) for row in rows]}
+        )
+        files = tuple(_located(mill, key, row) for row in rows)
+        tasks.append(UnitTask(mill.store, memo_key, key, context, files, reader, config))
+    rows_done = 0
+
+    def done(index: int, memo: PartMemo) -> None:
+        nonlocal rows_done
+        rows_done += sum(count for name, count in memo.counts.items() if name.endswith("/records"))
+        mill.runner.tell(action.asset, index + 1, len(tasks), rows_done)
+
+    memos = mill.compute.map(run_unit, tasks, done)
+    parts = [part for unit, memo in enumerate(memos) for part in _parts(unit, memo)]
+    return parts, _checks(parts, source.max_unreadable), {}
+
+
+def _unit_identity(action: Action, key: str) -> dict[str, Any]:
+    versions = {item.name: item.version for item in action.algorithms}
+    return {"key": key, "algorithms": versions, "config": action.config}
+
+
+def _located(mill: Mill, key: str, row: dict[str, Any]) -> tuple[Path, str, str | None]:
+    if row["object"] is not None:
+        return mill.store.path_of(row["object"]), row["path"], None
+    root = source_root(mill, key)
+    return (root if root.is_file() else file_path(root, row["path"])), row["path"], row["digest"]
+
+
+def _parts(unit: int, memo: PartMemo) -> list[Part]:
+    numbers = sorted({int(role.partition("/")[0]) for role in memo.files})
+    return [
+        Part(
+            name=f"{unit:05d}-{number:04d}",
+            files={role.partition("/")[2]: file for role, file in memo.files.items() if role.startswith(f"{number}/")},
+            counts={
+                name.partition("/")[2]: count for name, count in memo.counts.items() if name.startswith(f"{number}/")
+            },
+        )
+        for number in numbers
+    ]
+
+
+def _checks(parts: list[Part], max_unreadable: float) -> list[CheckRecord]:
+    counts = total_counts(tuple(parts))
+    records, kept = counts.get("records", 0), counts.get("kept", 0)
+    drops = {name.removeprefix("dropped/"): count for name, count in counts.items() if name.startswith("dropped/")}
+    unreadable = sum(count for reason, count in drops.items() if not reason.startswith(EXPECTED_DROPS))
+    rows = sum(part.files["documents"].rows or 0 for part in parts)
+    return [
+        CheckRecord(
+            name="conserved",
+            passed=records == kept + sum(drops.values()) and rows == kept,
+            description=CHECKS["conserved"],
+            values={"records": records, "kept": kept, "dropped": sum(drops.values())},
+        ),
+        CheckRecord(
+            name="readable",
+            passed=unreadable <= max_unreadable * max(kept + unreadable, 1),
+            description=CHECKS["readable"] + "; the table `drops` names file and place of each",
+            values={"unreadable": unreadable, "kept": kept, "allowed_share": max_unreadable},
+        ),
+    ]

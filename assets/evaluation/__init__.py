@@ -1,0 +1,1 @@
+"""Assets of the chapter `evaluation`, one module a group."""

@@ -1,0 +1,287 @@
+"""Evaluation: the declared benchmarks, and a report for every checkpoint."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from assets.corpus.cleaning import held_out_table
+from assets.evaluation.facts import digests, funnel, licences, loss_points, mixture_rows, model_facts
+from assets.model.lineage import model_folder, plan_of
+from assets.recipe import Made, Recipe, Scope
+from assets.tokens.mixture import Kind
+from pipelines.core.artifacts import Artifact
+from pipelines.core.fingerprint import Algorithm, digest_file
+from pipelines.core.manifest import CheckRecord, Part
+from pipelines.corpus.acquisition.packages import resolve_path
+from pipelines.corpus.decontamination.ngrams import EVALUATION_NGRAMS_ALGORITHMS, ITEM_SCHEMA, evaluation_ngrams
+from pipelines.evaluation.compare import COMPARE, DomainComparison, compare_domains, compare_tasks
+from pipelines.evaluation.items import Item, item_texts, read_items
+from pipelines.evaluation.perplexity import PERPLEXITY, score_documents
+from pipelines.evaluation.reports.base import base_report_html
+from pipelines.evaluation.reports.comparison import comparison_report_html
+from pipelines.evaluation.reports.data import BaseReport, ComparisonReport, Generation, to_json
+from pipelines.evaluation.scores import SCORES, domain_scores, task_scores
+from pipelines.evaluation.tasks import ITEM_SCORES, MULTIPLE_CHOICE, score_items
+from pipelines.model.plans.plan import Plan
+from pipelines.project import GateConfig, Project
+from resources.mill import Mill
+from resources.stages import Action, store_bytes, store_table
+
+SETS = Algorithm("evaluation-sets", 1)
+REPORT = Algorithm("report-page", 1)
+ALGORITHMS = (PERPLEXITY, MULTIPLE_CHOICE, SCORES, COMPARE, REPORT)
+WARNINGS = {
+    "gates": "nothing was forgotten beyond the lane's gate; a round that fails is kept, marked, and not released"
+}
+PROMPT_CHARACTERS = 60
+GENERATED_TOKENS = 40
+
+
+def corpus_recipes(project: Project) -> list[Recipe]:
+    """`evaluation_sets`."""
+    return [
+        Recipe(
+            asset="evaluation_sets",
+            group="evaluation/reports",
+            description="The declared benchmarks: items as they are asked, and the n-grams that give a copy of them away.",
+            kinds=frozenset({"arrow"}),
+            scope=Scope.ONCE,
+            inputs={},
+            algorithms=(SETS, *EVALUATION_NGRAMS_ALGORITHMS),
+            config=lambda project, key: {
+                "tasks": [task.identity() for task in project.evaluation.tasks],
+                "contamination": project.corpus.contamination.identity(),
+                "seed": project.evaluation.seed,
+            },
+            facts=_task_files,
+            make=_make_sets,
+        )
+    ]
+
+
+def recipes(project: Project, lane: str, kind: Kind) -> list[Recipe]:
+    """`<lane>/base_report` or `<lane>/continued_report`."""
+    return [
+        Recipe(
+            asset=f"{lane}/{kind}_report",
+            group="evaluation/reports",
+            description="Bits per byte by domain with intervals, tasks, the loss curve; for a round against its parent.",
+            kinds=frozenset({"html"}),
+            scope=Scope.ONCE if kind == "base" else Scope.ROUNDS,
+            inputs={"checkpoint": f"{lane}/{kind}_checkpoint"},
+            algorithms=ALGORITHMS,
+            config=lambda project, key: _config(project, lane, kind),
+            pinned=lambda mill, key: _pinned(mill, lane, kind, key),
+            make=lambda mill, action: _make_report(mill, lane, kind, action),
+            warnings={} if kind == "base" else WARNINGS,
+        )
+    ]
+
+
+def _config(project: Project, lane: str, kind: Kind) -> dict[str, Any]:
+    values = {
+        "evaluation": project.evaluation.identity(),
+        "licences": {name: source.licence for name, source in project.corpus.sources.items()},
+    }
+    if kind != "base":
+        values["gates"] = project.lanes[lane].rounds.gates.identity()
+    return values
+
+
+def _task_files(mill: Mill, key: str | None) -> dict[str, Any]:
+    folder = mill.loaded.path.parent
+    return {
+        "files": {task.name: digest_file(resolve_path(task.file, folder)) for task in mill.project.evaluation.tasks}
+    }
+
+
+def _make_sets(mill: Mill, action: Action) -> Made:
+    folder, evaluation = mill.loaded.path.parent, mill.project.evaluation
+    files = {}
+    texts = [ITEM_SCHEMA.empty_table()]
+    for task in evaluation.tasks:
+        path = resolve_path(task.file, folder)
+        items = read_items(path, task, evaluation.seed)
+        texts.append(item_texts(task.name, items))
+        files[f"items/{task.name}"] = store_bytes(mill.store, _encode_items(items))
+    ngrams = evaluation_ngrams(pa.concat_tables(texts), mill.project.corpus.contamination)
+    files |= {role: store_table(mill.store, table) for role, table in ngrams.tables.items()}
+    sizes = [len(table) for table in texts[1:]]
+    facts: dict[str, Any] = {f"items/{task.name}": size for task, size in zip(evaluation.tasks, sizes, strict=True)}
+    uncheckable = sum(value == "uncheckable" for value in ngrams.tables["items"]["check"].to_pylist())
+    return [Part(name="00000", files=files)], [], {**facts, "uncheckable_items": uncheckable}
+
+
+def _encode_items(items: list[Item]) -> bytes:
+    return "".join(json.dumps(asdict(item), ensure_ascii=False, sort_keys=True) + "\n" for item in items).encode()
+
+
+def _decode_items(data: bytes) -> list[Item]:
+    values = [json.loads(line) for line in data.decode().splitlines()]
+    lists = ("contexts", "continuations", "choices")
+    return [
+        Item(**{name: tuple(value) if name in lists else value for name, value in record.items()}) for record in values
+    ]
+
+
+def _pinned(mill: Mill, lane: str, kind: Kind, key: str | None) -> dict[str, Artifact]:
+    """The sets and held-out documents that the plan pinned, and the parent that it starts from."""
+    plan = plan_of(mill.get(f"{lane}/{kind}_checkpoint", key))
+    found = {"evaluation_sets": mill.store.open(plan.evaluation_sets.manifest)}
+    found |= {f"held_out/{batch.partition}": mill.store.open(batch.manifest) for batch in plan.held_out}
+    if plan.parent is not None:
+        found["parent"] = mill.store.open(plan.parent.manifest)
+    return found
+
+
+def held_out_documents(artifacts: Iterator[Artifact]) -> pa.Table:
+    """id, domain, text of every held-out document of clean documents."""
+    tables = [table for artifact in artifacts if (table := held_out_table(artifact, "heldout_documents")) is not None]
+    schema = pa.schema([("id", pa.binary(16)), ("domain", pa.large_string()), ("text", pa.large_string())])
+    return pa.concat_tables(tables) if tables else schema.empty_table()
+
+
+def _make_report(mill: Mill, lane: str, kind: Kind, action: Action) -> Made:
+    checkpoint = action.inputs["checkpoint"]
+    plan = plan_of(checkpoint)
+    documents = held_out_documents(item for name, item in action.inputs.items() if name.startswith("held_out/"))
+    prompts = _prompts(documents)
+    mine = evaluate(mill, plan, checkpoint, action.inputs["evaluation_sets"], documents, prompts, action.asset)
+    config = mill.project.evaluation
+    common: dict[str, Any] = {
+        "lane": lane,
+        "losses": loss_points(checkpoint),
+        "mixture": mixture_rows(mill, checkpoint, plan),
+        "funnel": funnel(mill, plan),
+        "licences": licences(mill, plan),
+        "digests": digests(checkpoint, plan),
+        "confidence": config.confidence,
+    }
+    files = {"documents": store_table(mill.store, mine.documents), "items": store_table(mill.store, mine.items)}
+    facts: dict[str, Any] = {}
+    checks: list[CheckRecord] = []
+    domains = domain_scores(mine.documents, config)
+    for domain in domains:
+        if domain.bits_per_byte.value is not None:
+            facts[f"bits_per_byte/{domain.domain}"] = round(domain.bits_per_byte.value, 6)
+    tasks = task_scores(mine.items, config)
+    facts |= {
+        f"acc/{task.task}": round(task.acc.value, 6)
+        for task in tasks
+        if task.group is None and task.acc.value is not None
+    }
+    if kind == "base":
+        generations = tuple(Generation(prompt, text) for prompt, text in zip(prompts, mine.texts, strict=True))
+        report = BaseReport(
+            model=model_facts(checkpoint, plan), domains=domains, tasks=tasks, generations=generations, **common
+        )
+        page, data = base_report_html(report), to_json(report)
+    else:
+        parent = action.inputs["parent"]
+        before = evaluate(mill, plan, parent, action.inputs["evaluation_sets"], documents, prompts, action.asset)
+        new = {part.domain for part in plan.parts if part.partition not in set(plan.seen or ())}
+        compared, summaries = compare_domains(before.documents, mine.documents, config, new)
+        texts = zip(prompts, mine.texts, before.texts, strict=True)
+        comparison = ComparisonReport(
+            round=action.partition or "",
+            base_model=model_facts(parent, plan_of(parent)),
+            round_model=model_facts(checkpoint, plan),
+            domains=compared,
+            summaries=summaries,
+            tasks=compare_tasks(before.items, mine.items, config),
+            generations=tuple(Generation(*item) for item in texts),
+            **common,
+        )
+        page, data = comparison_report_html(comparison), to_json(comparison)
+        gate = gate_check(compared, mill.project.lanes[lane].rounds.gates)
+        checks.append(gate)
+        facts["gates_passed"] = gate.passed
+        facts |= {
+            f"delta/{item.domain}": round(item.delta.value, 6) for item in compared if item.delta.value is not None
+        }
+        facts |= {f"verdict/{item.domain}": item.verdict for item in compared}
+    files |= {"report": store_bytes(mill.store, page.encode()), "data": store_bytes(mill.store, data.encode())}
+    return [Part(name="00000", files=files)], checks, facts
+
+
+def gate_check(domains: tuple[DomainComparison, ...], gates: GateConfig) -> CheckRecord:
+    """Whether a round may be released: no old domain got worse by more than the gate, beyond the noise."""
+    forgotten = {
+        item.domain: round(item.delta.value, 4)
+        for item in domains
+        if item.role == "old"
+        and item.delta.value is not None
+        and item.delta.low is not None
+        and item.delta.low > gates.max_forgetting
+    }
+    learned = [item.domain for item in domains if item.role == "new" and item.verdict == "learned"]
+    passed = not forgotten and (bool(learned) or not gates.require_learning)
+    return CheckRecord(
+        name="gates",
+        passed=passed,
+        blocking=False,
+        description=WARNINGS["gates"] + (f"; forgotten: {', '.join(sorted(forgotten))}" if forgotten else ""),
+        values={
+            "forgotten_domains": len(forgotten),
+            "learned_domains": len(learned),
+            **{f"forgot/{k}": v for k, v in forgotten.items()},
+        },
+    )
+
+
+class Evaluated:
+    """Rows of one checkpoint: documents, items, and a continuation for each prompt."""
+
+    def __init__(self, documents: pa.Table, items: pa.Table, texts: list[str]) -> None:
+        self.documents, self.items, self.texts = documents, items, texts
+
+
+def evaluate(
+    mill: Mill, plan: Plan, checkpoint: Artifact, sets: Artifact, documents: pa.Table, prompts: list[str], stage: str
+) -> Evaluated:
+    """Score one checkpoint on held-out documents and tasks, in float32 on the plan's threads."""
+    from pipelines.evaluation.scorer import text_encoder, torch_log_probs
+    from pipelines.model.generate import generate
+    from pipelines.model.hf_layout import load_model
+    from pipelines.model.loop import deterministic
+    from pipelines.tokens.tokenizer.bundle import TokenizerBundle
+    from pipelines.tokens.tokenizer.encode import Encoder
+
+    tokenizer = mill.store.open(plan.tokenizer.manifest)
+    names = ("tokenizer.json", "tokenizer_config.json", "tokenizer_facts.json")
+    encoder = Encoder.of(TokenizerBundle.from_files({name: tokenizer.bytes_of(name) for name in names}))
+    config, end = mill.project.evaluation, plan.end_of_text_id
+    with tempfile.TemporaryDirectory() as folder, deterministic(plan.train.threads):
+        model = load_model(model_folder(mill, checkpoint, Path(folder)))
+        length = model.config.max_positions
+        log_probs, encode = torch_log_probs(model), text_encoder(encoder)
+
+        def tell(done: int, total: int) -> None:
+            mill.runner.tell(f"{stage} held-out tokens", done, total, done)
+
+        rows = score_documents(documents, encode, log_probs, end, length, config, tell)
+        scored = []
+        for task in config.tasks:
+            items = _decode_items(sets.bytes_of(f"items/{task.name}"))
+            scored.append(score_items(task, items, encode, log_probs, end, length, config))
+        texts = []
+        for prompt in prompts:
+            ids = encoder.encode(prompt)
+            produced = generate(model, [[end, *ids]], max_new_tokens=GENERATED_TOKENS, eos_token_id=end)
+            texts.append(encoder.decode([int(token) for token in produced[0][1 + len(ids) :] if int(token) != end]))
+    return Evaluated(rows, pa.concat_tables(scored) if scored else ITEM_SCORES.empty_table(), texts)
+
+
+def _prompts(documents: pa.Table) -> list[str]:
+    """The start of one held-out document of each domain, the lowest id."""
+    chosen: dict[str, tuple[bytes, str]] = {}
+    for row in documents.to_pylist():
+        best = chosen.get(row["domain"])
+        if best is None or row["id"] < best[0]:
+            chosen[row["domain"]] = (row["id"], row["text"])
+    return [chosen[domain][1][:PROMPT_CHARACTERS] for domain in sorted(chosen)]

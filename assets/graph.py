@@ -1,0 +1,113 @@
+"""The graph: recipes of every chapter, with their partitions, edges and conditions, as Dagster assets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from assets.automation import partitions
+from assets.automation.conditions import corpus_condition
+from assets.corpus import (
+    acquisition,
+    cleaning,
+    decontamination,
+    dedup,
+    extraction,
+    filters,
+    privacy,
+)
+from assets.evaluation import reports
+from assets.model import plans, training
+from assets.recipe import Recipe, Scope, asset_of
+from assets.tokens import arrays, mixture, snapshot, tokenizer
+from pipelines.project import Project
+
+SLOW = ("evaluation_sets", "removal_requests")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Recipes by asset name, in topological order, and the Dagster assets made of them."""
+
+    recipes: dict[str, Recipe]
+    assets: Sequence[dg.AssetsDefinition]
+    external: Sequence[dg.AssetSpec]
+
+    def named(self, *names: str) -> dg.AssetSelection:
+        return dg.AssetSelection.assets(*(self.recipes[name].key for name in names))
+
+    def batch_assets(self) -> list[str]:
+        return [name for name, recipe in self.recipes.items() if recipe.scope is Scope.BATCHES]
+
+
+def all_recipes(project: Project) -> dict[str, Recipe]:
+    """Every recipe of a project, in topological order."""
+    recipes = [
+        *reports.corpus_recipes(project),
+        *privacy.request_recipes(project),
+        *acquisition.recipes(project),
+        *extraction.recipes(project),
+        *filters.recipes(project),
+        *dedup.recipes(project),
+        *privacy.recipes(project),
+        *decontamination.recipes(project),
+        *cleaning.recipes(project),
+        *tokenizer.recipes(project),
+        *arrays.recipes(project),
+        *snapshot.recipes(project),
+    ]
+    for lane in project.lanes:
+        recipes += [
+            *mixture.weights_recipes(project, lane),
+            *plans.base_recipes(project, lane),
+            *mixture.recipes(project, lane, "base"),
+            *training.recipes(project, lane, "base"),
+            *reports.recipes(project, lane, "base"),
+            *training.release_recipes(project, lane),
+            *plans.proposal_recipes(project, lane),
+            *plans.round_recipes(project, lane),
+            *mixture.recipes(project, lane, "continued"),
+            *training.recipes(project, lane, "continued"),
+            *reports.recipes(project, lane, "continued"),
+        ]
+    return {recipe.asset: recipe for recipe in recipes}
+
+
+def build_graph(project: Project) -> Graph:
+    """Assets of every recipe; partitions by scope, mappings where an edge crosses scopes."""
+    recipes = all_recipes(project)
+    batches = partitions.batches(project)
+    slow = [recipes[name].key for name in (*SLOW, *(f"{name}/tokenizer" for name in project.tokenizers))]
+    assets = []
+    for recipe in recipes.values():
+        lane = recipe.asset.split("/")[0]
+        definition: dg.PartitionsDefinition | None = None
+        condition: dg.AutomationCondition | None = None
+        if recipe.scope is Scope.BATCHES:
+            definition, condition = batches, corpus_condition(slow)
+        elif recipe.scope is Scope.ROUNDS:
+            definition = partitions.rounds(project, lane)
+        mappings = {asset: _mapping(project, recipe, recipes[asset]) for asset in recipe.inputs.values()}
+        assets.append(asset_of(recipe, project, definition, mappings, condition))
+    external = [
+        dg.AssetSpec(
+            dg.AssetKey([lane, "training_progress"]),
+            group_name="model/training",
+            kinds={"torch"},
+            description="Live curve of the running training: loss, learning rate and tokens a second, every 15 s.",
+        )
+        for lane in project.lanes
+    ]
+    return Graph(recipes, assets, external)
+
+
+def _mapping(project: Project, recipe: Recipe, upstream: Recipe) -> dg.PartitionMapping | None:
+    """How an edge maps partitions; None where both ends have the same."""
+    if upstream.scope is recipe.scope or upstream.scope is Scope.ONCE:
+        return None
+    if recipe.asset.endswith("/tokenizer"):
+        keys = project.tokenizers[recipe.asset.split("/")[0]].batches
+        return dg.SpecificPartitionsPartitionMapping(list(keys)) if keys else dg.AllPartitionMapping()
+    if upstream.scope is Scope.ROUNDS:
+        return dg.LastPartitionMapping()
+    return dg.AllPartitionMapping()

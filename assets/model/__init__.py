@@ -1,0 +1,1 @@
+"""Assets of the chapter `model`, one module a group."""

@@ -1,0 +1,287 @@
+"""Plans and proposals: what a training run is, decided before it starts."""
+
+import json
+from typing import Any, Literal
+
+from assets.automation.settling import bound_rounds
+from assets.model.lineage import pin, plan_of
+from assets.recipe import Made, NotReadyError, Recipe, Scope
+from pipelines.core.artifacts import Artifact
+from pipelines.core.fingerprint import digest_json
+from pipelines.core.manifest import Part, StoredFile
+from pipelines.model.config import ArchitectureConfig, TrainConfig
+from pipelines.model.estimates.cost import estimate
+from pipelines.model.plans.plan import PLAN, HeldOutBatch, Plan, PlanEstimate, PlannedPart
+from pipelines.model.plans.proposal import PROPOSAL, Situation, decide
+from pipelines.project import Project, StageConfig
+from pipelines.tokens.tokenizer.bundle import TokenizerBundle
+from resources.failpoints import failpoint
+from resources.mill import Mill
+from resources.rates import training_rate
+from resources.stages import Action, store_bytes
+
+
+def base_recipes(project: Project, lane: str) -> list[Recipe]:
+    """`<lane>/base_plan`."""
+
+    def pinned(mill: Mill, key: str | None) -> dict[str, Artifact]:
+        snapshot = mill.get("corpus_snapshot")
+        if not snapshot.manifest.facts["complete"]:
+            raise NotReadyError(f"{lane}/base_plan: the newest snapshot lacks batches that are still being made")
+        return {}
+
+    def make(mill: Mill, action: Action) -> Made:
+        snapshot, weights = action.inputs["snapshot"], action.inputs["weights"]
+        plan = build_plan(mill, lane, "base", mill.project.lanes[lane].base, snapshot, weights, None)
+        return publish_plan(mill, plan)
+
+    return [
+        Recipe(
+            asset=f"{lane}/base_plan",
+            group="model/plans",
+            description="The immutable specification of the base training, pinned at its first materialization.",
+            kinds=frozenset({"json"}),
+            scope=Scope.ONCE,
+            inputs={"snapshot": "corpus_snapshot", "weights": f"{lane}/mixture_weights"},
+            algorithms=(PLAN,),
+            config=lambda project, key: _stage_identity(project, lane, project.lanes[lane].base),
+            pinned=pinned,
+            settled=lambda mill, key: mill.store.latest(f"{lane}/base_plan"),
+            make=make,
+            immutable=True,
+        )
+    ]
+
+
+def proposal_recipes(project: Project, lane: str) -> list[Recipe]:
+    """`<lane>/round_proposal`: the launch form."""
+
+    def make(mill: Mill, action: Action) -> Made:
+        return _propose(mill, lane, action)
+
+    def settled(mill: Mill, key: str | None) -> Artifact | None:
+        """While the round that the previous proposal bound is in flight, that proposal stands."""
+        previous = mill.store.latest(f"{lane}/round_proposal")
+        in_flight = bound_rounds(mill, lane)
+        return previous if previous is not None and previous.manifest.facts["round"] in in_flight else None
+
+    return [
+        Recipe(
+            asset=f"{lane}/round_proposal",
+            group="model/plans",
+            description="Go or hold for the next round, with every reason and the estimate. A go binds the next round's key.",
+            kinds=frozenset({"json"}),
+            scope=Scope.ONCE,
+            inputs={
+                "snapshot": "corpus_snapshot",
+                "weights": f"{lane}/mixture_weights",
+                "parent": f"{lane}/released_checkpoint",
+            },
+            algorithms=(PLAN, PROPOSAL),
+            config=lambda project, key: _round_identity(project, lane),
+            settled=settled,
+            make=make,
+        )
+    ]
+
+
+def round_recipes(project: Project, lane: str) -> list[Recipe]:
+    """`<lane>/continued_plan`: the plan that a proposal bound to the round's key."""
+
+    def facts(mill: Mill, key: str | None) -> dict[str, Any]:
+        for entry in mill.store.ledger(f"rounds/{lane}"):
+            if entry["round"] == key:
+                return {"round": key, "plan": entry["plan"]}
+        raise NotReadyError(f"{lane}: no proposal bound round {key}; materialize {lane}/round_proposal first")
+
+    def make(mill: Mill, action: Action) -> Made:
+        return publish_plan(mill, Plan.model_validate_json(mill.store.path_of(action.facts["plan"]).read_bytes()))
+
+    return [
+        Recipe(
+            asset=f"{lane}/continued_plan",
+            group="model/plans",
+            description="The specification of one round, as its proposal bound it.",
+            kinds=frozenset({"json"}),
+            scope=Scope.ROUNDS,
+            inputs={"proposal": f"{lane}/round_proposal"},
+            algorithms=(PLAN,),
+            facts=facts,
+            settled=lambda mill, key: mill.store.latest(f"{lane}/continued_plan", key),
+            make=make,
+            artifact_class="recorded",
+        )
+    ]
+
+
+def build_plan(
+    mill: Mill,
+    lane: str,
+    kind: Literal["base", "continued"],
+    stage: StageConfig,
+    snapshot: Artifact,
+    weights: Artifact,
+    parent: Artifact | None,
+) -> Plan:
+    """The plan of a stage over a snapshot."""
+    settings = mill.project.lanes[lane]
+    tokenizer = mill.get(f"{settings.tokenizer}/tokenizer")
+    files = {
+        role: tokenizer.bytes_of(role) for role in ("tokenizer.json", "tokenizer_config.json", "tokenizer_facts.json")
+    }
+    facts = TokenizerBundle.from_files(files).facts
+    architecture = settings.shape.with_vocabulary(facts.vocab_size)
+    sources = set(mill.project.lane_sources(lane))
+    parts: list[PlannedPart] = []
+    held_out: list[HeldOutBatch] = []
+    for row in snapshot.whole("rows").to_pylist():
+        if row["tokenizer"] != settings.tokenizer or row["absent"] or row["manifest"] is None:
+            continue
+        arrays = mill.store.open(row["manifest"])
+        if row["heldout_documents"]:
+            documents = arrays.manifest.inputs["documents"].manifest
+            held_out.append(HeldOutBatch(partition=row["key"], domain=row["domain"], manifest=documents))
+        if row["source"] in sources:
+            parts += [
+                PlannedPart(
+                    partition=row["key"],
+                    part=part.name,
+                    digest=part.files["train"].rows_digest,
+                    source=row["source"],
+                    domain=row["domain"],
+                    tokens=part.counts["train/tokens"],
+                    documents=part.counts["train/documents"],
+                    manifest=arrays.digest,
+                )
+                for part in arrays.parts
+            ]
+    mixture = stage.mixture.model_copy(update={"sequence_length": stage.train.sequence_length})
+    parent_plan = plan_of(parent) if parent is not None else None
+    return Plan(
+        lane=lane,
+        kind=kind,
+        snapshot=pin(snapshot),
+        tokenizer=pin(tokenizer),
+        parent=pin(parent) if parent is not None else None,
+        evaluation_sets=pin(mill.get("evaluation_sets")),
+        weights=pin(weights),
+        parts=tuple(parts),
+        seen=parent_plan.partitions if parent_plan else None,
+        held_out=tuple(held_out),
+        mixture=mixture,
+        train=stage.train,
+        optimiser=stage.optimiser,
+        schedule=stage.schedule,
+        architecture=architecture,
+        end_of_text_id=facts.end_of_text_id,
+        estimate=_estimate(stage.train, architecture),
+    )
+
+
+def _estimate(train: TrainConfig, architecture: ArchitectureConfig) -> PlanEstimate:
+    values = estimate(train, architecture, 1.0)
+    return PlanEstimate(
+        parameters=values.parameters,
+        tokens=values.tokens,
+        flops=values.flops,
+        peak_bytes=values.peak_bytes,
+        checkpoint_bytes=values.checkpoint_bytes,
+    )
+
+
+def _stage_identity(project: Project, lane: str, stage: StageConfig) -> dict[str, Any]:
+    settings = project.lanes[lane]
+    return {
+        "tokenizer": settings.tokenizer,
+        "sources": project.lane_sources(lane),
+        "shape": settings.shape.identity(),
+        "mixture": stage.mixture.identity(),
+        "train": stage.train.identity(),
+        "optimiser": stage.optimiser.identity(),
+        "schedule": stage.schedule.identity(),
+    }
+
+
+def _round_identity(project: Project, lane: str) -> dict[str, Any]:
+    rounds = project.lanes[lane].rounds
+    limits = {name: getattr(rounds, name) for name in ("min_new_tokens", "max_hours", "max_memory_gb")}
+    return {**_stage_identity(project, lane, rounds), **limits}
+
+
+def publish_plan(mill: Mill, plan: Plan) -> Made:
+    facts = {
+        "identity": plan.identity,
+        "parameters": plan.estimate.parameters,
+        "planned_tokens": plan.estimate.tokens,
+        "flops": plan.estimate.flops,
+        "peak_bytes": plan.estimate.peak_bytes,
+        "new_tokens": plan.new_tokens,
+    }
+    seconds = plan.estimate.tokens / training_rate(
+        mill.home, mill.project.lanes[plan.lane], plan.train, plan.architecture
+    )
+    mill.runner.notes["estimated_seconds"] = round(seconds, 1)
+    data = plan.encode()
+    file = StoredFile(object=mill.store.add_bytes(data), bytes=len(data), rows_digest=plan.identity)
+    return [Part(name="00000", files={"plan": file})], [], facts
+
+
+def _propose(mill: Mill, lane: str, action: Action) -> Made:
+    """Decide, and on a go bind the next round's key to the plan, once."""
+    rounds = mill.project.lanes[lane].rounds
+    released = action.inputs["parent"].json("released")
+    parent = mill.store.open(released["manifest"])
+    plan = build_plan(mill, lane, "continued", rounds, action.inputs["snapshot"], action.inputs["weights"], parent)
+    rate = training_rate(mill.home, mill.project.lanes[lane], plan.train, plan.architecture)
+    seconds = plan.estimate.tokens / rate
+    seen = set(plan.seen or ())
+    new = tuple(sorted({part.partition for part in plan.parts} - seen))
+    plan_bytes = plan.encode()
+    entries = mill.store.ledger(f"rounds/{lane}")
+    mine = next((entry["round"] for entry in entries if entry["identity"] == plan.identity), None)
+    waiting = [key for key in bound_rounds(mill, lane) if key != mine]
+    proposal = decide(
+        Situation(
+            new_tokens=plan.new_tokens,
+            new_batches=new,
+            min_new_tokens=rounds.min_new_tokens,
+            in_flight=waiting[0] if waiting else None,
+            parent_released=True,
+            failed_checks=() if action.inputs["snapshot"].manifest.facts["complete"] else ("snapshot is incomplete",),
+            estimated_bytes=plan.estimate.peak_bytes,
+            max_bytes=int(rounds.max_memory_gb * 1e9),
+            estimated_seconds=seconds,
+            max_seconds=rounds.max_hours * 3600,
+        )
+    )
+    bound: str | None = None
+    if proposal.decision == "go":
+        digest = mill.store.add_bytes(plan_bytes)
+        failpoint("proposal_binding")
+        key = mine or f"r{len(entries) + 1:04d}"
+        mill.store.append(
+            f"rounds/{lane}", {"round": key, "plan": digest, "identity": plan.identity}, unique="identity"
+        )
+        bound = key
+    record = {
+        "decision": proposal.decision,
+        "reasons": list(proposal.reasons),
+        "round": bound,
+        "new_tokens": plan.new_tokens,
+        "new_batches": list(new),
+        "parent": released,
+        "estimate": plan.estimate.model_dump(),
+        "plan": digest_json(plan.model_dump(mode="json")),
+    }
+    mill.runner.notes["estimated_seconds"] = round(seconds, 1)
+    mill.runner.notes["tokens_per_second"] = round(rate, 1)
+    facts = {
+        "decision": proposal.decision,
+        "why": "; ".join(proposal.reasons)[:900] or "nothing stands against it",
+        "round": bound or "",
+        "new_tokens": plan.new_tokens,
+        "peak_bytes": plan.estimate.peak_bytes,
+        "planned_tokens": plan.estimate.tokens,
+    }
+    data = (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
+    return [Part(name="00000", files={"proposal": store_bytes(mill.store, data)})], [], facts

@@ -1,0 +1,130 @@
+"""What an edit of the project file would recompute, and what it would cost.
+
+Each asset's key is asked for its action under the project as it is now; an action that differs from the one behind the
+current artifact is stale. Below a stale step it is not yet known whether rows change: those steps are "if rows change".
+Pinned things (sealed inventories, tokenizers, base plans) stand whatever the file says.
+"""
+
+from dataclasses import dataclass
+
+from assets.graph import Graph
+from assets.recipe import NotReadyError, Recipe, Scope
+from resources.backends import StoreError
+from resources.mill import Mill
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step that would run."""
+
+    asset: str
+    key: str | None
+    reason: str
+    certain: bool
+    """False when it runs only if rows of a stale upstream change."""
+    bytes_in: int
+
+
+def keys_of(mill: Mill, recipe: Recipe) -> list[str | None]:
+    """Every key that an asset has now."""
+    if recipe.scope is Scope.BATCHES:
+        return list(mill.sealed())
+    if recipe.scope is Scope.ROUNDS:
+        return [entry["round"] for entry in mill.store.ledger(f"rounds/{recipe.asset.split('/')[0]}")]
+    return [None]
+
+
+def stale_steps(mill: Mill, graph: Graph) -> list[Step]:
+    """Steps that would run, in topological order, keys in ordinal order."""
+    steps: list[Step] = []
+    touched: set[tuple[str, str | None]] = set()
+    for name, recipe in graph.recipes.items():
+        for key in keys_of(mill, recipe):
+            step = _step(mill, recipe, key, touched)
+            if step is not None:
+                steps.append(step)
+                touched.add((name, key))
+    return steps
+
+
+def _step(mill: Mill, recipe: Recipe, key: str | None, touched: set[tuple[str, str | None]]) -> Step | None:
+    current = mill.store.latest(recipe.asset, key)
+    if recipe.settled(mill, key) is not None:
+        return None
+    if current is not None:
+        size = sum(
+            source.manifest.bytes
+            for reference in current.manifest.inputs.values()
+            if (source := mill.store.latest(reference.asset, reference.partition)) is not None
+        )
+        above = sorted(
+            {
+                f"{item.asset} {item.partition or ''}".strip()
+                for item in current.manifest.inputs.values()
+                if (item.asset, item.partition) in touched
+            }
+        )
+        if above:
+            return Step(recipe.asset, key, f"below {', '.join(above[:3])}", False, size)
+    else:
+        size = 0
+    try:
+        action = recipe.action(mill, key)
+    except (StoreError, NotReadyError) as missing:
+        return Step(recipe.asset, key, str(missing), False, size)
+    if current is None:
+        return Step(
+            recipe.asset, key, "was never made", True, sum(item.manifest.bytes for item in action.inputs.values())
+        )
+    if current.manifest.action == action.digest:
+        return None
+    return Step(recipe.asset, key, _difference(current.manifest, action), True, size)
+
+
+def _difference(manifest: object, action: object) -> str:
+    """In words: which algorithm, which settings, which input."""
+    reasons = []
+    versions = {item.name: item.version for item in action.algorithms}  # type: ignore[attr-defined]
+    if versions != manifest.algorithms:  # type: ignore[attr-defined]
+        reasons.append(f"algorithm {_changed(manifest.algorithms, versions)}")  # type: ignore[attr-defined]
+    if action.config != manifest.config:  # type: ignore[attr-defined]
+        reasons.append(f"settings {_changed(manifest.config, action.config)}")  # type: ignore[attr-defined]
+    before = {name: item.content for name, item in manifest.inputs.items()}  # type: ignore[attr-defined]
+    after = {name: item.content for name, item in action.inputs.items()}  # type: ignore[attr-defined]
+    if before != after:
+        reasons.append(f"input {_changed(before, after)}")
+    return "; ".join(reasons) or "recorded decisions changed"
+
+
+def _changed(before: dict, after: dict, prefix: str = "") -> str:
+    names = []
+    for name in sorted(set(before) | set(after)):
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            names.append(_changed(old, new, f"{prefix}{name}."))
+        elif len(str(old)) < 40 and len(str(new)) < 40:
+            names.append(f"{prefix}{name} {old} -> {new}")
+        else:
+            names.append(f"{prefix}{name}")
+    return ", ".join(names)
+
+
+def describe(mill: Mill, steps: list[Step]) -> list[str]:
+    """The plan for people: every step with its reason, and what it reads."""
+    if not steps:
+        return [f"{mill.loaded.path}: everything is as the project file says; nothing would be recomputed"]
+    lines = []
+    for step in steps:
+        state = "recompute" if step.certain else "if rows change"
+        seconds = mill.remembered_seconds(step.asset, step.key)
+        cost = f"{step.bytes_in / 1e6:,.1f} MB in" + (f", {seconds:.1f} s last time" if seconds is not None else "")
+        lines.append(f"{state:<15}{step.asset} {step.key or '':<24} {cost}; {step.reason}")
+    certain = [step for step in steps if step.certain]
+    total = sum(mill.remembered_seconds(step.asset, step.key) or 0.0 for step in steps)
+    lines.append(
+        f"{len(certain)} steps would be recomputed, {len(steps) - len(certain)} more if rows change; together at most "
+        f"{total:.0f} s by the times of their last runs. The job apply_project (or `gristmill run`) does it."
+    )
+    return lines

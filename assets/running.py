@@ -1,0 +1,205 @@
+"""Running the graph from the command line, over the same jobs as the UI and into the same Dagster instance.
+
+Order: dead runs are reaped; arrivals are sealed; requests are read; each batch goes through the corpus in ordinal
+order; tokenizers; token arrays; the snapshot; for each lane its base, its proposal and its bound rounds. A batch that
+arrives after something (`after:`) is taken in the next turn. A failed batch stops neither the others nor the report.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from assets.automation.arrivals import seal_arrivals
+from assets.automation.attempts import MAX_ATTEMPTS, attempts_of
+from assets.automation.partitions import batches, rounds
+from assets.automation.reaping import PROCESS_TAG, process_tag, reap_dead_runs
+from assets.automation.settling import bound_rounds, give_up, snapshot_due
+from assets.graph import Graph, build_graph
+from assets.planning import stale_steps
+from assets.progress import Progress
+from assets.recipe import Scope
+from resources.mill import Mill, current_home, open_mill
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass
+class Runner:
+    """One project, one Dagster instance."""
+
+    mill: Mill
+    graph: Graph
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+    progress: Progress = field(default_factory=Progress)
+    failures: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of_instance(cls, instance: dg.DagsterInstance, progress: Progress | None = None) -> "Runner":
+        """A runner of the current home's project."""
+        from assets.definitions import definitions
+
+        mill = open_mill(current_home())
+        runner = cls(mill, build_graph(mill.project), definitions, instance, progress or Progress())
+        mill.runner.tell = runner.progress
+        return runner
+
+    def run(self) -> bool:
+        """Everything, until nothing new arrives. True when every step succeeded."""
+        for run_id in reap_dead_runs(self.instance):
+            self.progress.line(f"reaped run {run_id}: its process is gone")
+        seal_arrivals(self.mill)
+        while True:
+            self._turn()
+            if not seal_arrivals(self.mill):
+                return not self.failures
+
+    def _turn(self) -> None:
+        self.job("prepare_requests")
+        keys = self._sealed_keys()
+        for key in keys:
+            self._batch("ingest_batch", key)
+        if self.mill.project.tokenizers:
+            self.job("train_tokenizers")
+            for key in keys:
+                if self.mill.store.latest("clean_documents", key) is not None:
+                    self._batch("tokenize_batch", key)
+        if snapshot_due(self.mill).run_key is not None or self.mill.store.latest("corpus_snapshot") is not None:
+            self.job("take_snapshot")
+        if self.mill.store.latest("corpus_snapshot") is None:
+            return
+        for lane in self.mill.project.lanes:
+            if self.job(f"train_{lane}_base"):
+                self.job(f"propose_{lane}_round")
+                while self.launch_rounds(lane):
+                    self.job(f"propose_{lane}_round")
+
+    def launch_rounds(self, lane: str) -> bool:
+        """Run the rounds that proposals bound and name the released checkpoint anew; True when all there were ran."""
+        definition = rounds(self.mill.project, lane)
+        waiting = bound_rounds(self.mill, lane)
+        for key in waiting:
+            self.instance.add_dynamic_partitions(definition.name or "", [key])
+            if not self.job(f"train_{lane}_round", key):
+                return False
+            self.job(f"release_{lane}")
+        return bool(waiting)
+
+    def _sealed_keys(self) -> list[str]:
+        keys = list(self.mill.sealed())
+        name = batches(self.mill.project).name or ""
+        known = set(self.instance.get_dynamic_partitions(name))
+        fresh = [key for key in keys if key not in known]
+        if fresh:
+            self.instance.add_dynamic_partitions(name, fresh)
+        return keys
+
+    def _batch(self, job: str, key: str) -> None:
+        if not self.job(job, key) and attempts_of(self.instance, key) >= MAX_ATTEMPTS:
+            give_up(self.mill, key, f"failed {MAX_ATTEMPTS} times; see its last run")
+
+    def job(self, name: str, key: str | None = None, only: Iterable[str] | None = None) -> bool:
+        """One job in this process, recorded in the instance. Failures are told and remembered."""
+        started = time.monotonic()
+        definition = self.definitions.resolve_job_def(name)
+        selection = None if only is None else [self.graph.recipes[asset].key for asset in only]
+        return self._execute(definition, name, key, selection, started)
+
+    def select(self, selection: str, key: str | None) -> bool:
+        """Materialize a Dagster selection: for one key, or for every key that it has, in order."""
+        wanted = dg.AssetSelection.from_string(selection).resolve(list(self.graph.assets))
+        recipes = [recipe for recipe in self.graph.recipes.values() if recipe.key in wanted]
+        if not recipes:
+            self.failures.append(f"{selection!r} selects no asset; see `gristmill status` for their names")
+            return False
+        definition = self.definitions.resolve_implicit_global_asset_job_def()
+        self._sealed_keys()
+        for scope in (Scope.ONCE, Scope.BATCHES, Scope.ROUNDS):
+            keys = [recipe.key for recipe in recipes if recipe.scope is scope]
+            for partition in self._keys_of(scope, recipes, key) if keys else []:
+                self._execute(definition, selection, partition, keys, time.monotonic())
+        return not self.failures
+
+    def _keys_of(self, scope: Scope, recipes: list, key: str | None) -> list[str | None]:
+        if scope is Scope.ONCE:
+            return [None]
+        if key is not None:
+            return [key]
+        if scope is Scope.BATCHES:
+            return list(self.mill.sealed())
+        lanes = sorted({recipe.asset.split("/")[0] for recipe in recipes if recipe.scope is Scope.ROUNDS})
+        return [entry["round"] for lane in lanes for entry in self.mill.store.ledger(f"rounds/{lane}")]
+
+    def _execute(
+        self,
+        definition: dg.JobDefinition,
+        name: str,
+        key: str | None,
+        selection: list[dg.AssetKey] | None,
+        started: float,
+    ) -> bool:
+        tags = {PROCESS_TAG: process_tag(), "gristmill/launched_by": "command line"}
+        result = definition.execute_in_process(
+            instance=self.instance,
+            partition_key=key,
+            asset_selection=selection,
+            tags=tags,
+            raise_on_error=False,
+            run_config=QUIET,
+        )
+        seconds = time.monotonic() - started
+        computed = sum(_computed(event) for event in result.all_events)
+        steps = sum(event.is_step_success for event in result.all_events)
+        state = "done" if result.success else "FAILED"
+        self.progress.line(f"{name} {key or ''}: {state}, {computed} of {steps} steps computed, {seconds:.1f} s")
+        for event in result.all_events:
+            if event.is_step_failure:
+                message = _failure(event)
+                self.failures.append(f"{event.step_key} {key or ''}: {message}")
+                self.progress.line(f"  {event.step_key}: {message}")
+        return result.success
+
+    def apply_project(self, tell: Callable[[str], object]) -> list[str]:
+        """Materialize every step that the project file as loaded makes stale, in order; returns what was run."""
+        ran: list[str] = []
+        for _ in range(len(self.graph.recipes)):
+            steps = [step for step in stale_steps(self.mill, self.graph) if step.certain]
+            if not steps:
+                break
+            step = steps[0]
+            tell(f"{step.asset} {step.key or ''}: {step.reason}")
+            definition = self.definitions.resolve_implicit_global_asset_job_def()
+            key = self.graph.recipes[step.asset].key
+            if not self._execute(definition, f"apply {step.asset}", step.key, [key], time.monotonic()):
+                break
+            ran.append(f"{step.asset} {step.key or ''}".strip())
+        return ran
+
+
+def _computed(event: dg.DagsterEvent) -> int:
+    if not event.is_step_materialization:
+        return 0
+    value = event.step_materialization_data.materialization.metadata.get("computed")
+    return int(value.value) if value is not None else 0  # type: ignore[union-attr]
+
+
+def _failure(event: dg.DagsterEvent) -> str:
+    """The innermost message of a step's failure, without the stack."""
+    data = event.step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return data.user_failure_data.description
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else "no message; see the run in the UI"
+
+
+@contextmanager
+def instance_of_home() -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of the current home; the environment names it for every child process."""
+    current_home().prepare()
+    with dg.DagsterInstance.get() as instance:
+        yield instance

@@ -1,0 +1,1 @@
+"""Assets of the chapter `tokens`, one module a group."""

@@ -1,0 +1,1 @@
+"""The contract that every chapter stands on: documents, artifacts, manifests, fingerprints, parts, decisions, seeds."""

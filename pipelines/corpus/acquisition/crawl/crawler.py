@@ -1,0 +1,359 @@
+"""A crawl: from seeds to WARC files, breadth first, inside its bounds, and resumable after a kill at any moment.
+
+What comes in: a `CrawlConfig`, a folder, the site's base URL, and the clock and sleep to use.
+Steps, for the URL at the head of the queue:
+ 1. ask the origin's robots.txt first (once, kept in the journal);
+ 2. fetch, one request per host at a time, each host at its own pace; other hosts meanwhile, a few URLs ahead;
+ 3. settle results in queue order: archive the exchange, note the outcome in the journal, queue the page's links;
+ 4. at a bound, give everything that is still queued the outcome `bound:<which>`.
+What goes out: `<folder>/crawl-00000.warc.gz` and so on, the journal, and a `CrawlSummary` whose outcomes add up to the
+URLs seen. The order of the archive depends on the responses alone, not on their timing.
+After `kill -9` the same call goes on; a settled URL is never requested again, the few in flight at the kill are.
+Costs: about 1.5 ms a page of 45 KB beside the network (links, compression, journal).
+"""
+
+from collections.abc import Callable, Collection
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pipelines.core.fingerprint import Algorithm, digest_json
+from pipelines.corpus.acquisition.crawl import robots, urls, warc
+from pipelines.corpus.acquisition.crawl.config import CrawlConfig
+from pipelines.corpus.acquisition.crawl.fetch import Exchange
+from pipelines.corpus.acquisition.crawl.frontier import Entry, Frontier
+from pipelines.corpus.acquisition.crawl.journal import JOURNAL_NAME, Event, Journal
+from pipelines.corpus.acquisition.crawl.links import PageLinks
+from pipelines.corpus.acquisition.crawl.robots import Robots
+from pipelines.corpus.acquisition.crawl.scope import Scope
+from pipelines.corpus.acquisition.crawl.summary import CrawlSummary, Progress
+from pipelines.corpus.acquisition.crawl.visit import Visit, Visitor
+from pipelines.corpus.acquisition.crawl.warc import Position, WarcWriter
+
+CRAWLER: Final = Algorithm("crawler", 1)
+PREFIX: Final = "crawl"
+SYNC_EVERY: Final = 64
+"""Settled URLs between two fsyncs: after a power cut at most these are fetched again; a kill loses none of them."""
+
+
+@dataclass(slots=True)
+class _Host:
+    """The pace of one host: whether a request runs, and from when the next may."""
+
+    busy: bool = False
+    free_from: float = float("-inf")
+
+
+def crawl(
+    config: CrawlConfig,
+    out_dir: Path,
+    *,
+    base_url: str | None,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+    progress: Callable[[Progress], None] = lambda _: None,
+    pages: Collection[str] | None = None,
+) -> CrawlSummary:
+    """Crawl, or go on with the crawl that `out_dir` holds; a finished one returns its summary without a request.
+
+    `base_url` resolves seeds that are paths. `clock` gives UTC seconds since the epoch and must never go back; `sleep`
+    waits. `pages` limits the crawl to these paths (with query). Raises `JournalError` when the folder holds another
+    crawl.
+    """
+    header: Event = {
+        "event": "start",
+        "crawler": CRAWLER.version,
+        "config": digest_json(config.identity()),
+        "pages": None if pages is None else digest_json(sorted(pages)),
+    }
+    with Journal(out_dir / JOURNAL_NAME, header) as journal:
+        run = _Crawl(config, out_dir, journal, base_url, clock, sleep, progress, pages)
+        try:
+            return run.run()
+        finally:
+            run.close()
+
+
+class _Crawl:
+    """The state of one run of `crawl`."""
+
+    def __init__(
+        self,
+        config: CrawlConfig,
+        out_dir: Path,
+        journal: Journal,
+        base_url: str | None,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        progress: Callable[[Progress], None],
+        pages: Collection[str] | None,
+    ) -> None:
+        self._config = config
+        self._out_dir = out_dir
+        self._journal = journal
+        self._clock = clock
+        self._sleep = sleep
+        self._progress = progress
+        self._product = robots.product_token(config.user_agent)
+        self._base = "" if base_url is None else urls.origin_of(urls.normalize(base_url))
+        self._seeds = [self._seed(seed, base_url) for seed in config.seeds or ("/",)]
+        scope = Scope(config, {urls.site_of(seed) for seed in self._seeds}, pages)
+        # Results wait for their turn in memory, so the window is small: bodies of `window` pages at most.
+        self._frontier = Frontier(
+            scope.verdict, window=2 * config.concurrency, max_urls=config.max_urls, max_redirects=config.max_redirects
+        )
+        self._visitor = Visitor(config, clock=clock, sleep=sleep)
+        self._writer: WarcWriter | None = None
+        self._robots: dict[str, Robots] = {}
+        self._hosts: dict[str, _Host] = {}
+        self._flights: dict[Future[Any], tuple[str, Entry | None]] = {}
+        self._results: dict[int, Visit] = {}
+        self._pages = 0
+        self._received = 0
+        self._started = clock()
+        self._unsynced = 0
+        self._out_of_time = False
+
+    def run(self) -> CrawlSummary:
+        """Replay the journal, then crawl to the end or to a bound."""
+        for seed in self._seeds:
+            self._frontier.discover(seed, 0)
+        finished = self._replay()
+        if finished is not None:
+            return self._summary(finished["seconds"], finished["bounded_by"])
+        with ThreadPoolExecutor(self._config.concurrency, thread_name_prefix="crawl") as pool:
+            bound = self._bound()
+            while bound is None and self._frontier.window():
+                self._await(self._dispatch(pool))
+                bound = self._settle_ready()
+            for flight in self._flights:
+                flight.cancel()
+        return self._finish(bound)
+
+    def close(self) -> None:
+        self._visitor.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    # -- before the first request ---------------------------------------------------------------------------------
+
+    def _seed(self, seed: str, base_url: str | None) -> str:
+        try:
+            return urls.normalize(urls.resolve(base_url or "", seed))
+        except urls.UrlError as error:
+            raise ValueError(
+                f"crawl seed {seed!r} is no http(s) URL{'' if base_url else ', and there is no base URL'}"
+            ) from error
+
+    def _replay(self) -> Event | None:
+        """Repeat what the journal says was settled; returns the end event of a finished crawl."""
+        events = self._journal.events
+        last = self._last_position()
+        ended = bool(events) and events[-1]["event"] == "end"
+        while last is not None and not ended and not warc.vouched(self._out_dir, PREFIX, last):
+            self._journal.keep_before(lambda event, lost=list(last): event.get("warc") == lost)  # type: ignore[misc]
+            last = self._last_position()
+        elapsed = 0.0
+        finished = None
+        for event in events:
+            if event["event"] == "robots":
+                self._robots[self._absolute(event["origin"]).removesuffix("/")] = Robots.from_json(event)
+            elif event["event"] == "url":
+                self._replay_url(event)
+                elapsed = event["seconds"]
+            else:
+                finished = event
+                self._frontier.settle_rest(f"bound:{event['bounded_by']}")
+        self._started = self._clock() - elapsed
+        if finished is None:
+            self._writer = WarcWriter(
+                self._out_dir,
+                prefix=PREFIX,
+                user_agent=self._config.user_agent,
+                max_bytes=self._config.warc_max_bytes,
+                level=self._config.warc_compression_level,
+                resume=last,
+            )
+        return finished
+
+    def _last_position(self) -> Position | None:
+        """Where the last archived record of the journal ends."""
+        events = reversed(self._journal.events)
+        return next((Position(*event["warc"]) for event in events if event.get("warc")), None)
+
+    def _replay_url(self, event: Event) -> None:
+        entry = self._frontier.window()[0]
+        if self._relative(entry.url) != event["url"]:
+            raise RuntimeError(
+                f"{self._out_dir}: the journal settles {event['url']!r} where {entry.url!r} is due; use a new folder"
+            )
+        links = [self._absolute(link) for link in event["links"]]
+        self._account(entry, event["outcome"], event["received"], links, event["cut"], event["location"])
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, pool: ThreadPoolExecutor) -> float | None:
+        """Start what may start now; returns when the next host is free to be asked, if that is what entries wait for.
+
+        At most `concurrency` requests run, and at most as many entries are tried as pages are still wanted.
+        """
+        now = self._clock()
+        soonest: float | None = None
+        for entry in self._frontier.window()[: self._config.max_pages - self._pages]:
+            if len(self._flights) >= self._config.concurrency:
+                return None
+            host = self._hosts.setdefault(urls.host_of(entry.url), _Host())
+            if entry.order in self._results or host.busy:
+                continue
+            origin = urls.origin_of(entry.url)
+            rules = self._robots.get(origin)
+            fresh = rules is not None and now - rules.fetched <= robots.MAX_ROBOTS_AGE_SECONDS
+            if rules is not None and fresh and not rules.allows(entry.url, self._product):
+                self._results[entry.order] = Visit(Exchange(entry.url, rules.refusal, date=now), PageLinks([], 0))
+            elif host.free_from > now:
+                soonest = host.free_from if soonest is None else min(soonest, host.free_from)
+            else:
+                host.busy = True
+                if fresh:
+                    flight: Future[Any] = pool.submit(self._visitor.page, entry.url, self._delay(origin))
+                    self._flights[flight] = (origin, entry)
+                else:
+                    self._flights[pool.submit(self._visitor.robots, origin)] = (origin, None)
+        return soonest
+
+    def _await(self, soonest: float | None) -> None:
+        """Wait for a result, or until the host that is free `soonest` may be asked."""
+        if self._head_is_settled():
+            return
+        pause = None if soonest is None else max(0.0, soonest - self._clock())
+        if not self._flights:
+            assert pause is not None, "an entry waits for nothing"
+            if pause + self._elapsed() >= self._config.max_seconds:
+                self._out_of_time = True
+            else:
+                self._sleep(pause)
+            return
+        done, _ = wait(self._flights, timeout=pause, return_when=FIRST_COMPLETED)
+        for flight in done:
+            origin, entry = self._flights.pop(flight)
+            if entry is None:
+                rules: Robots = flight.result()
+                self._robots[origin] = rules
+                self._journal.append({"event": "robots", "origin": self._relative(f"{origin}/"), **rules.to_json()})
+            else:
+                self._results[entry.order] = flight.result()
+            host = self._hosts[urls.split_origin(origin)[1]]
+            host.busy = False
+            host.free_from = self._clock() + self._delay(origin)
+
+    def _head_is_settled(self) -> bool:
+        window = self._frontier.window()
+        return bool(window) and window[0].order in self._results
+
+    def _settle_ready(self) -> str | None:
+        """Settle results in queue order as far as they are there; returns the bound that was reached."""
+        while (bound := self._bound()) is None and self._head_is_settled():
+            entry = self._frontier.window()[0]
+            self._settle(entry, self._results.pop(entry.order))
+        return bound
+
+    def _settle(self, entry: Entry, fetched: Visit) -> None:
+        """Archive, journal, account: in this order, so that the journal never names what is not there."""
+        assert self._writer is not None
+        exchange, links = fetched
+        position = self._writer.write(exchange) if exchange.outcome in ("fetched", "redirected") else None
+        location = exchange.location if exchange.outcome == "redirected" else None
+        event: Event = {
+            "event": "url",
+            "url": self._relative(entry.url),
+            "outcome": exchange.outcome,
+            "received": exchange.received,
+            "seconds": self._elapsed(),
+            "warc": position,
+            "location": None if location is None else self._relative(location),
+            "cut": links.cut,
+            "links": [self._relative(link) for link in links.links],
+        }
+        self._journal.append(event)
+        self._unsynced += 1
+        if self._unsynced >= SYNC_EVERY:
+            self._sync()
+        self._account(entry, exchange.outcome, exchange.received, links.links, links.cut, location)
+        self._progress(
+            Progress(self._pages, self._config.max_pages, self._received, self._elapsed(), self._frontier.queued)
+        )
+
+    def _account(
+        self, entry: Entry, outcome: str, received: int, links: list[str], cut: int, location: str | None
+    ) -> None:
+        """What a settled URL does to the state; the same for a fresh and a replayed one."""
+        self._frontier.settle(outcome)
+        self._received += received
+        self._pages += outcome == "fetched"
+        for link in links:
+            self._frontier.discover(link, entry.depth + 1)
+        self._frontier.cut(cut, "bound:links")
+        if location is not None:
+            self._frontier.redirect(entry, location)
+
+    def _finish(self, bound: str | None) -> CrawlSummary:
+        assert self._writer is not None
+        seconds = self._elapsed()
+        self._sync()
+        self._writer.finish()
+        self._journal.append({"event": "end", "seconds": seconds, "bounded_by": bound})
+        self._journal.sync()
+        self._frontier.settle_rest(f"bound:{bound}")
+        return self._summary(seconds, bound)
+
+    def _summary(self, seconds: float, bound: str | None) -> CrawlSummary:
+        return CrawlSummary(
+            pages=self._pages,
+            bytes=self._received,
+            seconds=seconds,
+            files=tuple(path.name for path in warc.complete_files(self._out_dir, PREFIX)),
+            urls_seen=self._frontier.seen,
+            outcomes=dict(sorted(self._frontier.outcomes.items())),
+            robots={
+                self._relative(f"{origin}/"): f"{rules.state}: {rules.reason}"
+                for origin, rules in sorted(self._robots.items())
+            },
+            bounded_by=bound,
+        )
+
+    # -- small things --------------------------------------------------------------------------------------------
+
+    def _delay(self, origin: str) -> float:
+        """Seconds to leave a host alone: what is declared for it, else the longer of our delay and its crawl-delay."""
+        declared = self._config.host_delays.get(urls.split_origin(origin)[1])
+        if declared is not None:
+            return declared
+        rules = self._robots.get(origin)
+        asked = rules.crawl_delay(self._product) if rules is not None else None
+        return max(self._config.delay_seconds, asked or 0.0)
+
+    def _bound(self) -> str | None:
+        if self._pages >= self._config.max_pages:
+            return "pages" if self._frontier.queued else None
+        if self._received >= self._config.max_bytes:
+            return "bytes" if self._frontier.queued else None
+        if self._out_of_time or self._elapsed() >= self._config.max_seconds:
+            return "seconds" if self._frontier.queued else None
+        return None
+
+    def _elapsed(self) -> float:
+        return self._clock() - self._started
+
+    def _sync(self) -> None:
+        assert self._writer is not None
+        self._writer.sync()
+        self._journal.sync()
+        self._unsynced = 0
+
+    def _relative(self, url: str) -> str:
+        """`url` without the base's origin: a restarted site has another port."""
+        return url.removeprefix(self._base) if self._base and url.startswith(f"{self._base}/") else url
+
+    def _absolute(self, stored: str) -> str:
+        return self._base + stored if stored.startswith("/") else stored

@@ -1,0 +1,67 @@
+"""A visit: what a worker does for one URL, away from the crawler's state: fetch a page and its links, or robots.txt."""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from pipelines.corpus.acquisition.crawl import robots, urls
+from pipelines.corpus.acquisition.crawl.config import CrawlConfig
+from pipelines.corpus.acquisition.crawl.fetch import REDIRECTS, Exchange, Fetcher
+from pipelines.corpus.acquisition.crawl.links import PageLinks, page_links
+from pipelines.corpus.acquisition.crawl.robots import Robots
+
+HTML_TYPES: Final = frozenset({"text/html", "application/xhtml+xml"})
+
+
+class Visit(NamedTuple):
+    """An exchange and the links of its page."""
+
+    exchange: Exchange
+    links: PageLinks
+
+
+class Visitor:
+    """The work of the crawler's threads; holds the connections of one crawl."""
+
+    def __init__(self, config: CrawlConfig, *, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._config = config
+        self._clock = clock
+        self._fetcher = Fetcher(config, clock=clock, sleep=sleep)
+
+    def page(self, url: str, delay: float) -> Visit:
+        """Fetch a page and read its links; `delay` is the pace of its host."""
+        exchange = self._fetcher.page(url, delay=delay)
+        links = PageLinks([], 0)
+        if exchange.outcome == "fetched" and exchange.content_type in HTML_TYPES:
+            links = page_links(
+                exchange.decoded,
+                url,
+                charset=exchange.charset,
+                limit=self._config.max_page_links,
+                respect_nofollow=self._config.respect_nofollow,
+                robots_tag=exchange.robots_tag,
+            )
+        return Visit(exchange, links)
+
+    def robots(self, origin: str) -> Robots:
+        """robots.txt of an origin through at most five redirects, to other hosts too (RFC 9309 section 2.3.1.2)."""
+        url = f"{origin}/robots.txt"
+        fetched = self._clock()
+        for _ in range(robots.MAX_ROBOTS_REDIRECTS + 1):
+            exchange = self._fetcher.robots(url, limit=robots.MAX_ROBOTS_BYTES)
+            if exchange.location is None or exchange.status not in REDIRECTS:
+                break
+            try:
+                url = urls.normalize(exchange.location)
+            except urls.UrlError:
+                break
+        failed = exchange.outcome.startswith("error:") and not exchange.outcome.startswith("error:http_")
+        return Robots.judge(
+            status=None if failed else exchange.status,
+            error=exchange.outcome.removeprefix("error:"),
+            content_type=exchange.content_type,
+            body=exchange.decoded,
+            fetched=fetched,
+        )
+
+    def close(self) -> None:
+        self._fetcher.close()

@@ -1,0 +1,31 @@
+"""One streaming reader per format, each `read_records(path, name, config)`: records and drops in the file's order."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from pipelines.corpus.acquisition.config import ReaderConfig, SourceFormat
+from pipelines.corpus.acquisition.readers import folder, json_array, jsonl, mediawiki, parquet, warc
+from pipelines.corpus.acquisition.records import Drop, Record
+
+_READERS: Final[dict[SourceFormat, Callable[[Path, str, ReaderConfig], Iterator[Record | Drop]]]] = {
+    "warc": warc.read_records,
+    "wet": warc.read_records,
+    "jsonl": jsonl.read_records,
+    "json_array": json_array.read_records,
+    "parquet": parquet.read_records,
+    "folder": folder.read_records,
+    "mediawiki": mediawiki.read_records,
+}
+
+
+def read_records(path: Path, name: str, config: ReaderConfig) -> Iterator[Record | Drop]:
+    """Everything in one file of a source, as records and drops; bounded memory, no exception from the file's content.
+
+    `name` is the file's path in the inventory and the first half of every locator. A file that cannot be opened is a
+    drop.
+    """
+    try:
+        yield from _READERS[config.format](path, name, config)
+    except OSError as error:
+        yield Drop(f"{name}#0", "unreadable_file", f"{type(error).__name__}: {error.strerror or 'no reason given'}")

@@ -1,0 +1,90 @@
+"""Parquet to records, a few rows at a time.
+
+One Parquet file comes in. Step 1: only the declared columns are read, row group by row group, text columns as
+dictionaries, so that a value stored once and named a million times is held once. Step 2: each row becomes a record
+(`fields.record_of`). A row group that cannot be read is one drop, which says how many rows it had; text beyond
+`max_expansion` times the file's size ends the file. Locator: `name#row`. Cost: 100 MB/s on one core.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.corpus.acquisition.config import ReaderConfig
+from pipelines.corpus.acquisition.readers.fields import record_of
+from pipelines.corpus.acquisition.records import Drop, Record, detail
+from pipelines.corpus.acquisition.streams import EXPANSION_FLOOR
+
+BATCH_ROWS = 256
+_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError)
+
+
+def read_records(path: Path, name: str, config: ReaderConfig) -> Iterator[Record | Drop]:
+    """Records of the Parquet file at `path`; `name` is its path in the inventory."""
+    start, stop = config.bounds()
+    with path.open("rb") as stream:
+        try:
+            schema = pq.read_schema(stream)
+            columns = _columns(schema, config)
+        except _ERRORS as error:
+            yield Drop(f"{name}#0", "unreadable_file", detail(f"not a readable Parquet file: {error}"))
+            return
+        if config.text_field not in columns:
+            found = ", ".join(schema.names)
+            yield Drop(f"{name}#0", "no_text", detail(f"no column {config.text_field!r}; the columns are: {found}"))
+            return
+        file = pq.ParquetFile(stream, read_dictionary=[config.text_field], pre_buffer=False)
+        allowed = EXPANSION_FLOOR + config.max_expansion * path.stat().st_size
+        first = 0
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if rows < 0 or (stop is not None and first >= stop):
+                return
+            if first + rows <= start:
+                first += rows
+                continue
+            for row, item in _group_rows(file, group, columns):
+                number = first + row
+                if item is None or isinstance(item, Exception):
+                    left = f"row group {group}, {rows - row} of {rows} rows: {item}"
+                    yield Drop(f"{name}#{number}", "unreadable_row_group", detail(left))
+                    break
+                if number < start or (stop is not None and number >= stop):
+                    continue
+                record = record_of(item, f"{name}#{number}", config)
+                if isinstance(record, Record):
+                    allowed -= len(record.body)
+                    if allowed < 0:
+                        total = file.metadata.num_rows
+                        limit = f"more than {config.max_expansion}:1; rows {number} to {total - 1} are not read"
+                        yield Drop(record.locator, "expansion_limit", limit)
+                        return
+                yield record
+            first += rows
+
+
+def _columns(schema: pa.Schema, config: ReaderConfig) -> list[str]:
+    named = (config.text_field, config.url_field, config.id_field, config.language_field, config.date_field)
+    wanted = {*(field for field in named if field), *config.meta_fields}
+    return [field for field in schema.names if field in wanted]
+
+
+def _group_rows(
+    file: pq.ParquetFile, group: int, columns: list[str]
+) -> Iterator[tuple[int, dict[str, object] | Exception | None]]:
+    """(row in the group, its values), and the exception that ended the group early in place of a row."""
+    row = 0
+    try:
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False):
+            for index in range(len(batch)):
+                values = {field: batch.column(field)[index].as_py() for field in columns}
+                yield row, values
+                row += 1
+    except _ERRORS as error:
+        yield row, error
+        return
+    expected = file.metadata.row_group(group).num_rows
+    if row < expected:
+        yield row, ValueError("the group ends early")

@@ -1,0 +1,1 @@
+"""Duplicates: shingles, MinHash signatures, the index chain, the greedy leader rule and the choice of what is kept."""

@@ -1,0 +1,35 @@
+"""Configuration of extraction: what of a page is kept, the limits before parsing, and the size of parts."""
+
+from pydantic import Field
+
+from pipelines.core.config import Config
+
+
+class ExtractionConfig(Config):
+    """How records become documents, and where parts are cut."""
+
+    part_bytes: int = Field(
+        default=64 << 20,
+        ge=1 << 10,
+        description="UTF-8 bytes of text after which a part ends; also the size of a unit.",
+    )
+    max_text_bytes: int = Field(
+        default=16 << 20, ge=1 << 10, description="UTF-8 bytes of the longest document; a longer one is a counted drop."
+    )
+    main_content: bool = Field(
+        default=True, description="Keep the main content of HTML pages only, without navigation, asides and footers."
+    )
+    comments: bool = Field(default=False, description="Keep readers' comments below an article.")
+    post_meta: bool = Field(default=False, description="Keep bylines, dates and tags of an article.")
+    alt_texts: bool = Field(default=False, description="Keep the alternative texts of images.")
+    max_html_depth: int = Field(
+        default=512,
+        ge=16,
+        description="Elements inside one another beyond which a page is dropped: extraction costs its square.",
+    )
+    max_html_nodes: int = Field(
+        default=1_000_000, ge=1000, description="Elements of a page beyond which it is dropped before parsing."
+    )
+    max_html_attributes: int = Field(
+        default=4096, ge=16, description="Attributes of one element beyond which a page is dropped before parsing."
+    )

@@ -1,0 +1,111 @@
+"""What the project file says about quality signals and filters."""
+
+from difflib import get_close_matches
+from typing import Annotated
+
+from pydantic import Field, StrictStr, field_validator, model_validator
+
+from pipelines.core.config import Config, operational
+from pipelines.corpus.filters.presets import PRESETS
+from pipelines.corpus.filters.rules import NAME_PATTERN, Rule
+
+GOPHER_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
+CHINESE_STOP_WORDS = (*"的年在月是和日了於为有被人中為他與後也而由", "·")
+"""FineWeb-2's list for Mandarin, each one character."""
+
+
+class StatisticsConfig(Config):
+    """The family `statistics`: counts and shares over words, lines and n-grams."""
+
+    stop_words: dict[Annotated[str, Field(pattern=NAME_PATTERN)], tuple[StrictStr, ...]] = Field(
+        default={"english": GOPHER_STOP_WORDS, "chinese": CHINESE_STOP_WORDS},
+        description="Lists of stop words, case as written; each gives a column: how many different ones occur.",
+    )
+    short_line_characters: int = Field(
+        default=30, ge=0, description="A line of at most this many characters is short (FineWeb)."
+    )
+    c4_line_words: int = Field(default=3, ge=0, description="C4 drops lines with fewer words.")
+    c4_word_characters: int = Field(default=1000, ge=1, description="C4 drops lines with a longer word.")
+
+    @field_validator("stop_words")
+    @classmethod
+    def _lists_fit(cls, lists: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for name, words in lists.items():
+            if not 1 <= len(words) <= 64 or len(set(words)) != len(words):
+                raise ValueError(f"stop_words.{name} has {len(words)} words: give 1 to 64 different ones")
+        return lists
+
+
+class LanguageConfig(Config):
+    """The family `language`: fastText language identification."""
+
+    model: str = operational("", "Path of the fastText model file (lid.176.ftz or lid.176.bin).")
+    model_digest: str = Field(
+        default="8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83",
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of the model file: the model's identity; a file with another digest is refused.",
+    )
+    max_characters: int = Field(
+        default=4000, ge=1, description="Only this many characters from the start of a text are looked at."
+    )
+    second_threshold: float = Field(
+        default=0.0, ge=0, le=1, description="A second language with a lower score is left out."
+    )
+
+
+class SignalConfig(Config):
+    """The quality signals of the corpus, one attribute family each; a family that is null is not computed."""
+
+    statistics: StatisticsConfig | None = Field(
+        default=StatisticsConfig(), description="Counts over words, lines and n-grams."
+    )
+    language: LanguageConfig | None = Field(default=LanguageConfig(), description="Language identification.")
+
+
+class FilterConfig(Config):
+    """Which documents of one source are kept: presets, changed or switched off rule by rule, and rules of its own."""
+
+    presets: tuple[str, ...] = Field(default=(), description=f"Published rule sets, in order: {', '.join(PRESETS)}.")
+    rules: dict[str, float | StrictStr | tuple[StrictStr, ...]] = Field(
+        default={}, description="Other thresholds for rules of the presets, by rule name."
+    )
+    disabled: tuple[str, ...] = Field(default=(), description="Rules of the presets that are not applied.")
+    flagged: tuple[str, ...] = Field(default=(), description="Rules of the presets that are recorded but drop nothing.")
+    extra: tuple[Rule, ...] = Field(default=(), description="Rules of this source, over any signal.")
+
+    @model_validator(mode="after")
+    def _names_known(self) -> "FilterConfig":
+        for preset in self.presets:
+            if preset not in PRESETS:
+                raise ValueError(f"presets: no preset is called {preset!r}{_nearest(preset, list(PRESETS))}")
+        known = [rule.name for preset in self.presets for rule in PRESETS[preset]]
+        for field, names in (("rules", tuple(self.rules)), ("disabled", self.disabled), ("flagged", self.flagged)):
+            for name in names:
+                if name not in known:
+                    raise ValueError(
+                        f"{field}: the presets of this source have no rule {name!r}{_nearest(name, known)}"
+                    )
+        own = [rule.name for rule in self.extra]
+        for name in own:
+            if name in known or own.count(name) > 1:
+                raise ValueError(
+                    f"extra: a rule called {name!r} exists already: give it another name, or override it in `rules`"
+                )
+        self.resolved()
+        return self
+
+    def resolved(self) -> tuple[Rule, ...]:
+        """The rules that apply, in order: presets as listed (a rule named twice counts once), then the source's own."""
+        chosen: dict[str, Rule] = {}
+        for preset in self.presets:
+            for rule in PRESETS[preset]:
+                if rule.name in self.disabled:
+                    continue
+                current = rule.with_value(self.rules[rule.name]) if rule.name in self.rules else rule
+                chosen.setdefault(rule.name, current.flagging() if rule.name in self.flagged else current)
+        return (*chosen.values(), *self.extra)
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}" if known else ""

@@ -1,0 +1,110 @@
+"""The published filters as lists of rules, with their thresholds and the side on which equality falls.
+
+A document meets the rules in this order; the first failing one is its reason, all of them are recorded.
+
+- `gopher` = `gopher_quality` + `gopher_repetition` (Rae et al. 2021, A1.1 and table A1).
+- `c4` judges what C4's line filter would leave (Raffel et al. 2020); the text itself stays whole. `c4_any_ending` is
+  the variant without the terminal mark rule, which FineWeb uses because the rule alone costs a third of the tokens.
+- `fineweb` are FineWeb's own four rules (Penedo et al. 2024); its whole pipeline is `english`, `gopher`,
+  `c4_any_ending`, `fineweb`.
+- `english` is the language gate of FineWeb and RefinedWeb.
+- `chinese` is for text in Han characters, where a word is a character. From EvalWeb: length, line length, Han share and
+  repeated character 13-grams. From FineWeb-2 (cmn_Hani): line rules and two stop words. Its n-gram thresholds are for
+  segmented words of about 1.6 characters; the duplicated 10-gram of characters takes the value of its 6-gram. The
+  sentence limit finds lists and keyword dumps; it has no published value, so it only flags.
+
+Pitfalls: `gopher` and `c4` reject every Chinese document (stop words, terminal marks); `{` rejects code and LaTeX; a
+top n-gram that occurs once counts, so very short documents fail `gopher_max_top_2_gram`; punctuation marks are words
+without a letter, so `gopher_min_letter_words` rejects much text with many marks, numbers or formulas (4 of 10 articles
+of wikitext, nearly all code and mathematics): lower it or flag it for such sources. `chinese_max_duplicate_lines`
+counts the fences of code blocks.
+"""
+
+from types import MappingProxyType
+from typing import Final, Literal
+
+from pipelines.corpus.filters.rules import Rule
+
+
+def _rule(
+    name: str, signal: str, op: Literal[">=", ">", "<=", "<", "==", "in"], value: float | tuple[str, ...]
+) -> Rule:
+    return Rule(name=name, signal=signal, op=op, value=value)
+
+
+_GOPHER_QUALITY = (
+    _rule("gopher_min_words", "n_plain_words", ">=", 50),
+    _rule("gopher_max_words", "n_plain_words", "<=", 100_000),
+    _rule("gopher_min_mean_word", "mean_word_characters", ">=", 3),
+    _rule("gopher_max_mean_word", "mean_word_characters", "<=", 10),
+    _rule("gopher_max_hashes", "hashes_per_word", "<=", 0.1),
+    _rule("gopher_max_ellipses", "ellipses_per_word", "<=", 0.1),
+    _rule("gopher_max_bullet_lines", "bullet_line_share", "<=", 0.9),
+    _rule("gopher_max_ellipsis_lines", "ellipsis_line_share", "<=", 0.3),
+    _rule("gopher_min_letter_words", "letter_word_share", ">=", 0.8),
+    _rule("gopher_min_stop_words", "distinct_stop_words_english", ">=", 2),
+)
+
+_GOPHER_REPETITION = (
+    _rule("gopher_max_duplicate_paragraphs", "duplicate_paragraph_share", "<=", 0.3),
+    _rule("gopher_max_duplicate_paragraph_characters", "duplicate_paragraph_character_share", "<=", 0.2),
+    _rule("gopher_max_duplicate_lines", "duplicate_line_share", "<=", 0.3),
+    _rule("gopher_max_duplicate_line_characters", "duplicate_line_character_share", "<=", 0.2),
+    *(
+        _rule(f"gopher_max_top_{n}_gram", f"top_{n}_gram_character_share", "<=", limit)
+        for n, limit in ((2, 0.2), (3, 0.18), (4, 0.16))
+    ),
+    *(
+        _rule(f"gopher_max_duplicate_{n}_gram", f"duplicate_{n}_gram_character_share", "<=", limit)
+        for n, limit in ((5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10))
+    ),
+)
+
+_FINEWEB = (
+    _rule("fineweb_min_punctuated_lines", "punctuated_line_share", ">=", 0.12),
+    _rule("fineweb_max_short_lines", "short_line_share", "<=", 0.67),
+    _rule("fineweb_max_duplicate_line_characters", "duplicate_nonblank_line_character_share", "<=", 0.01),
+    _rule("fineweb_max_newlines", "newlines_per_word", "<=", 0.3),
+)
+
+_CHINESE = (
+    _rule("chinese_language", "language", "in", ("zh", "wuu", "yue")),
+    _rule("chinese_min_characters", "n_characters", ">", 200),
+    _rule("chinese_min_mean_line", "mean_line_characters", ">=", 10),
+    _rule("chinese_min_han", "han_character_share", ">=", 0.3),
+    _rule("chinese_max_repeated_13_grams", "duplicate_character_13_gram_share", "<=", 0.5),
+    _rule("chinese_max_duplicate_lines", "duplicate_line_share", "<=", 0.287),
+    _rule("chinese_max_duplicate_line_characters", "duplicate_nonblank_line_character_share", "<=", 0.1),
+    _rule("chinese_max_duplicate_10_gram", "duplicate_10_gram_character_share", "<=", 0.182),
+    _rule("chinese_min_punctuated_lines", "punctuated_line_share", ">=", 0.106),
+    _rule("chinese_min_letter_words", "letter_word_share", ">=", 0.735),
+    _rule("chinese_max_newlines", "newlines_per_word", "<=", 0.178),
+    _rule("chinese_min_stop_words", "distinct_stop_words_chinese", ">=", 2),
+    _rule("chinese_has_punctuation", "punctuation_character_share", ">", 0),
+    _rule("chinese_max_sentence", "max_sentence_characters", "<=", 500).flagging(),
+)
+
+
+def _c4(variant: str) -> tuple[Rule, ...]:
+    return (
+        _rule(f"{variant}_no_lorem_ipsum", f"{variant}_lorem_ipsum_lines", "<=", 0),
+        _rule(f"{variant}_no_curly_bracket", f"{variant}_curly_bracket_lines", "<=", 0),
+        _rule(f"{variant}_min_sentences", f"{variant}_sentences", ">=", 5),
+    )
+
+
+PRESETS: Final = MappingProxyType(
+    {
+        "english": (
+            _rule("english_language", "language", "in", ("en",)),
+            _rule("english_min_score", "language_score", ">=", 0.65),
+        ),
+        "gopher_quality": _GOPHER_QUALITY,
+        "gopher_repetition": _GOPHER_REPETITION,
+        "gopher": _GOPHER_REPETITION + _GOPHER_QUALITY,
+        "c4": _c4("c4"),
+        "c4_any_ending": _c4("c4_any_ending"),
+        "fineweb": _FINEWEB,
+        "chinese": _CHINESE,
+    }
+)

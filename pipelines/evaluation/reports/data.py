@@ -1,0 +1,140 @@
+"""What a report is drawn from: plain frozen data, so that a page can be drawn again without computing anything.
+
+Every number that could not be computed is None. Texts may come from crawled pages: the page escapes all of them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from pipelines.evaluation.compare import DomainComparison, RoleSummary, TaskComparison
+from pipelines.evaluation.scores import DomainScore, TaskScore
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """A checkpoint: its name for people, parameters (a count), steps and tokens trained so far, context in tokens."""
+
+    name: str
+    parameters: int | None = None
+    steps: int | None = None
+    tokens: int | None = None
+    context_length: int | None = None
+    vocabulary: int | None = None
+
+
+@dataclass(frozen=True)
+class LossPoint:
+    """One optimiser step: loss in nats per token, the learning rate at it."""
+
+    step: int
+    loss: float | None
+    learning_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class MixtureRow:
+    """One domain of the mixture: its share of the examples (0 to 1), tokens trained on, passes over its text."""
+
+    domain: str
+    share: float
+    tokens: int
+    epochs: float | None = None
+
+
+@dataclass(frozen=True)
+class FunnelRow:
+    """Documents that came into a stage, those kept, and those dropped by reason."""
+
+    stage: str
+    documents_in: int
+    kept: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LicenceRow:
+    """A source, its declared licence, and what of it reached the model."""
+
+    source: str
+    licence: str | None
+    documents: int | None = None
+    tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A prompt and what a model continued it with; in a comparison `text` is the round's and `base_text` the base's."""
+
+    prompt: str
+    text: str
+    base_text: str | None = None
+
+
+@dataclass(frozen=True)
+class Digest:
+    """The name of an artifact or identity and its digest."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class BaseReport:
+    """Everything on the page of one checkpoint. `confidence` is that of every interval; `notes` are sentences."""
+
+    lane: str
+    model: ModelFacts
+    domains: tuple[DomainScore, ...]
+    tasks: tuple[TaskScore, ...] = ()
+    losses: tuple[LossPoint, ...] = ()
+    mixture: tuple[MixtureRow, ...] = ()
+    funnel: tuple[FunnelRow, ...] = ()
+    licences: tuple[LicenceRow, ...] = ()
+    generations: tuple[Generation, ...] = ()
+    digests: tuple[Digest, ...] = ()
+    notes: tuple[str, ...] = ()
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True)
+class ComparisonReport:
+    """Everything on the page of one round against its base.
+
+    `control` is the same comparison for a round without replay, `control_summaries` its means; both may be empty.
+    """
+
+    lane: str
+    round: str
+    base_model: ModelFacts
+    round_model: ModelFacts
+    domains: tuple[DomainComparison, ...]
+    summaries: tuple[RoleSummary, ...] = ()
+    tasks: tuple[TaskComparison, ...] = ()
+    control: tuple[DomainComparison, ...] = ()
+    control_summaries: tuple[RoleSummary, ...] = ()
+    losses: tuple[LossPoint, ...] = ()
+    mixture: tuple[MixtureRow, ...] = ()
+    funnel: tuple[FunnelRow, ...] = ()
+    licences: tuple[LicenceRow, ...] = ()
+    generations: tuple[Generation, ...] = ()
+    digests: tuple[Digest, ...] = ()
+    notes: tuple[str, ...] = ()
+    confidence: float = 0.95
+
+
+Report = TypeVar("Report", BaseReport, ComparisonReport)
+
+
+def to_json(report: BaseReport | ComparisonReport) -> str:
+    """The report's data as JSON with sorted keys; `ValueError` for a number that is not finite."""
+    return json.dumps(asdict(report), sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def from_json(kind: type[Report], text: str | bytes) -> Report:
+    """The data that `to_json` wrote, validated."""
+    adapter: TypeAdapter[Report] = TypeAdapter(kind)
+    return adapter.validate_json(text)

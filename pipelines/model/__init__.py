@@ -1,0 +1,1 @@
+"""The language model: architecture, optimiser, schedule, one training loop, checkpoints, generation, estimates."""

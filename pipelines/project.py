@@ -1,0 +1,270 @@
+"""The project file: the one value a user writes. It declares sources, corpus rules, tokenizers and lanes.
+
+Each component owns its settings (`<chapter>/config.py`); this module only composes them and adds what joins them:
+batches, lanes, rounds and gates. Every field has a sentence; `gristmill schema` prints them for an editor.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from pipelines.core.config import Config, operational
+from pipelines.core.documents import KEY_LENGTH, split_key
+from pipelines.corpus.acquisition.config import ReaderConfig
+from pipelines.corpus.acquisition.crawl.config import CrawlConfig
+from pipelines.corpus.cleaning.config import CleaningConfig, SplitConfig
+from pipelines.corpus.decontamination.config import ContaminationConfig
+from pipelines.corpus.dedup.config import DedupConfig
+from pipelines.corpus.extraction.config import ExtractionConfig
+from pipelines.corpus.filters.config import FilterConfig, SignalConfig
+from pipelines.corpus.privacy.config import SensitiveSpansConfig
+from pipelines.evaluation.config import EvaluationConfig
+from pipelines.model.config import OptimiserConfig, ScheduleConfig, ShapeConfig, TrainConfig
+from pipelines.tokens.mixture.config import MixtureConfig
+from pipelines.tokens.tokenizer.config import TokenizerConfig
+
+SourceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=40)]
+BatchName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=40)]
+LaneName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+Location = tuple[str | int, ...]
+Dangling = tuple[Location, str, str, list[str]]
+"""(location, message, the name that refers to nothing, the names that exist)."""
+
+BATCH_ASSETS = frozenset(
+    {
+        "source_files",
+        "crawled_text",
+        "quality_signals",
+        "filtered_documents",
+        "duplicate_signatures",
+        "duplicate_matches",
+        "deduplicated_documents",
+        "sensitive_spans",
+        "contamination",
+        "clean_documents",
+    }
+)
+
+
+class BatchConfig(Config):
+    """What one batch of a source is, where it differs from the source."""
+
+    path: str | None = operational(None, "Files of this batch, where they are not those of the source.")
+    include: tuple[str, ...] = Field(
+        (), description="Glob patterns of the files of this batch; none means the source's."
+    )
+    records: str | None = Field(
+        None,
+        pattern=r"^\d*:\d*$",
+        description="Records `start:stop` of a file, counted from 0, for sources that arrive in pieces of one file.",
+    )
+    crawl: dict[str, Any] | None = Field(
+        None, description="Crawl settings of this batch that differ from the source's."
+    )
+    after: str | None = operational(
+        None, "An asset that must exist before this batch is sealed, e.g. `nano/base_checkpoint`: it arrives later."
+    )
+
+
+class SourceConfig(Config):
+    """One origin of documents, with its domain, language and licence."""
+
+    domain: LaneName = Field(description="Name of the domain: reports, held-out sets and mixtures are kept by domain.")
+    language: str | None = Field(None, description="Declared language (ISO 639-1); documents are still identified.")
+    licence: str = Field(min_length=1, description="Licence of the texts as an SPDX identifier or a short statement.")
+    origin: str = Field("", description="Where the texts come from, for source cards and reports.")
+    crawl: CrawlConfig | None = Field(None, description="Crawl settings, for a source that is crawled by us.")
+    path: str | None = operational(
+        None, "File or folder: absolute, relative to the project file, `package:NAME/inner/path`, or `stdlib:`."
+    )
+    inbox: str | None = operational(
+        None, "Folder whose subfolders are batches; one is sealed when it holds a file named `_SEALED`."
+    )
+    include: tuple[str, ...] = Field(("**/*",), description="Glob patterns of the files to take from a folder.")
+    exclude: tuple[str, ...] = Field((), description="Glob patterns of the files to leave out.")
+    reader: ReaderConfig = Field(description="Format of the files and limits on records.")
+    max_unreadable: float = operational(
+        0.05, "Share of unreadable records above which the batch fails its check and is not published.", ge=0, le=1
+    )
+    filter: FilterConfig = Field(default_factory=FilterConfig, description="Rules that keep or drop its documents.")
+    batches: dict[BatchName, BatchConfig] = Field(
+        default_factory=dict,
+        description="Batches of this source by name; without any and without an inbox: one, `first`.",
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "SourceConfig":
+        kinds = [name for name in ("crawl", "path", "inbox") if getattr(self, name) is not None]
+        named = all(batch.path for batch in self.batches.values()) and self.batches
+        if len(kinds) != 1 and not (not kinds and named):
+            raise ValueError(
+                f"a source has exactly one of crawl, path and inbox; this one has {', '.join(kinds) or 'none'}"
+            )
+        return self
+
+    def declared_batches(self) -> dict[str, BatchConfig]:
+        """The batches that the file names; an inbox adds its own as they arrive."""
+        if self.batches or self.inbox is not None:
+            return dict(self.batches)
+        return {"first": BatchConfig()}
+
+
+class CorpusConfig(Config):
+    """The rules of the corpus, one section a stage."""
+
+    sources: dict[SourceName, SourceConfig] = Field(min_length=1, description="Sources by name.")
+    extraction: ExtractionConfig = Field(default_factory=ExtractionConfig, description="Text from bytes.")
+    signals: SignalConfig = Field(default_factory=SignalConfig, description="Attribute families that are computed.")
+    dedup: DedupConfig = Field(default_factory=DedupConfig, description="What counts as a duplicate.")
+    privacy: SensitiveSpansConfig = Field(
+        default_factory=SensitiveSpansConfig, description="Personal data that is looked for."
+    )
+    contamination: ContaminationConfig = Field(
+        default_factory=ContaminationConfig, description="How benchmark text is recognised."
+    )
+    cleaning: CleaningConfig = Field(default_factory=CleaningConfig, description="Edits and drops of the clean corpus.")
+    splits: SplitConfig = Field(
+        default_factory=SplitConfig, description="Held-out documents, and what is too similar to them to be trained on."
+    )
+    removals: str | None = operational(None, "JSONL file of removal requests, relative to the project file.")
+
+
+class TokenizerSection(Config):
+    """One tokenizer, immutable under its name: another one is another name."""
+
+    batches: tuple[str, ...] = Field(
+        (), description="Batches that it is trained on; none means all that are sealed when it is made."
+    )
+    model: TokenizerConfig = Field(description="Trained by us, or imported.")
+
+
+class StageConfig(Config):
+    """One training stage: what is mixed, for how long, on which schedule."""
+
+    mixture: MixtureConfig = Field(default_factory=MixtureConfig, description="How sources are weighted and ordered.")
+    train: TrainConfig = Field(description="Batch, length, precision, checkpoints.")
+    optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig, description="AdamW's settings.")
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig, description="Learning rate over the steps.")
+
+
+class GateConfig(Config):
+    """What a round's checkpoint must show before it is released."""
+
+    max_forgetting: float = Field(
+        0.05,
+        ge=0,
+        description="Largest rise of bits per byte on any domain that the parent knew, lower end of the interval.",
+    )
+    require_learning: bool = Field(
+        False, description="Whether bits per byte on a domain of the new batches must fall beyond the noise."
+    )
+
+
+class RoundConfig(StageConfig):
+    """Continued pretraining on what is new, with replay of what the parent saw."""
+
+    min_new_tokens: int = Field(1, ge=1, description="Fewer new tokens than this hold the proposal.")
+    gates: GateConfig = Field(default_factory=GateConfig, description="Conditions of a release.")
+    max_hours: float = Field(24.0, gt=0, description="A round that is estimated to take longer is held.")
+    max_memory_gb: float = Field(4.0, gt=0, description="A round that is estimated to need more memory is held.")
+
+
+class LaneConfig(Config):
+    """One model line: an architecture, a tokenizer, a base and its rounds."""
+
+    tokenizer: LaneName = Field(description="Name of the tokenizer, a section of `tokenizers`.")
+    include: tuple[SourceName, ...] = Field((), description="Sources that this lane trains on; none means all.")
+    exclude: tuple[SourceName, ...] = Field((), description="Sources that this lane never trains on.")
+    imported: str | None = operational(
+        None, "Folder of a Hugging Face checkpoint that is the base instead of a trained one."
+    )
+    shape: ShapeConfig = Field(default_factory=ShapeConfig, description="The model; its vocabulary is the tokenizer's.")
+    base: StageConfig = Field(description="Pretraining from nothing.")
+    rounds: RoundConfig = Field(description="Continued pretraining.")
+    tokens_per_second: float | None = operational(
+        None, "Measured training speed, for estimates; without it a short measurement is made."
+    )
+
+
+class Project(Config):
+    """The whole project file."""
+
+    project: LaneName = Field(description="Name of the project: the prefix of its partitions and references.")
+    description: str = operational("", "A sentence for people.")
+    owners: tuple[str, ...] = operational(("team:data",), "Owners of every asset: e-mail addresses or `team:NAME`.")
+    corpus: CorpusConfig = Field(description="Sources and the rules of the corpus.")
+    evaluation: EvaluationConfig = Field(
+        default_factory=EvaluationConfig, description="Benchmarks, intervals, held-out scoring."
+    )
+    tokenizers: dict[LaneName, TokenizerSection] = Field(default_factory=dict, description="Tokenizers by name.")
+    lanes: dict[LaneName, LaneConfig] = Field(default_factory=dict, description="Model lines by name.")
+
+    @model_validator(mode="after")
+    def _names(self) -> "Project":
+        shared = sorted(set(self.tokenizers) & set(self.lanes))
+        if shared:
+            raise ValueError(f"{shared} name both a tokenizer and a lane; asset keys would collide")
+        for source, settings in self.corpus.sources.items():
+            for batch in settings.declared_batches():
+                if len(f"{source}.{batch}") > KEY_LENGTH:
+                    raise ValueError(f"the key {source}.{batch} is longer than {KEY_LENGTH} characters")
+        return self
+
+    def source_of(self, key: str) -> SourceConfig:
+        """The source of a batch key."""
+        return self.corpus.sources[split_key(key)[0]]
+
+    def batch_of(self, key: str) -> BatchConfig | None:
+        """What the file says of a batch; None for one that an inbox brought."""
+        source, batch = split_key(key)
+        return self.corpus.sources[source].declared_batches().get(batch)
+
+    def scope_of(self, asset: str) -> Literal["batches", "rounds", "once"]:
+        """What an asset is partitioned by."""
+        name = asset.rpartition("/")[2]
+        if asset in BATCH_ASSETS or name == "token_arrays":
+            return "batches"
+        return "rounds" if name.startswith(("continued_", "control_")) else "once"
+
+    def lane_sources(self, lane: str) -> list[str]:
+        """Names of the sources that a lane trains on, in the file's order."""
+        settings = self.lanes[lane]
+        chosen = settings.include or tuple(self.corpus.sources)
+        return [name for name in self.corpus.sources if name in chosen and name not in settings.exclude]
+
+    def domains(self) -> list[str]:
+        return sorted({source.domain for source in self.corpus.sources.values()})
+
+    def dangling_names(self) -> Iterator[Dangling]:
+        """Names in the file that refer to nothing."""
+        sources, tokenizers = list(self.corpus.sources), list(self.tokenizers)
+        for lane, settings in self.lanes.items():
+            if settings.tokenizer not in tokenizers:
+                yield (
+                    ("lanes", lane, "tokenizer"),
+                    f"there is no tokenizer {settings.tokenizer!r}",
+                    settings.tokenizer,
+                    tokenizers,
+                )
+            for field in ("include", "exclude"):
+                for index, name in enumerate(getattr(settings, field)):
+                    if name not in sources:
+                        yield ("lanes", lane, field, index), f"there is no source {name!r}", name, sources
+        known_assets = [f"{lane}/{name}" for lane in self.lanes for name in ("base_checkpoint", "base_report")]
+        for source, settings_of in self.corpus.sources.items():
+            for batch, declared in settings_of.batches.items():
+                if declared.after is not None and declared.after not in known_assets:
+                    location = ("corpus", "sources", source, "batches", batch, "after")
+                    yield location, f"there is no asset {declared.after!r}", declared.after, known_assets
+        yield from self._dangling_batches()
+
+    def _dangling_batches(self) -> Iterator[Dangling]:
+        declared = [
+            f"{name}.{batch}" for name, item in self.corpus.sources.items() for batch in item.declared_batches()
+        ]
+        inboxes = {name for name, item in self.corpus.sources.items() if item.inbox is not None}
+        for tokenizer, settings in self.tokenizers.items():
+            for index, key in enumerate(settings.batches):
+                if key not in declared and key.partition(".")[0] not in inboxes:
+                    yield ("tokenizers", tokenizer, "batches", index), f"there is no batch {key!r}", key, declared

@@ -1,0 +1,1 @@
+"""The corpus snapshot: the barrier between a corpus that grows and trainings that need it to stand still."""

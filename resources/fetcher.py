@@ -1,0 +1,35 @@
+"""Runs a crawl for real: starts the site if the crawl wants one, and passes the clock that the library lacks."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pipelines.corpus.acquisition.crawl.config import CrawlConfig
+from pipelines.corpus.acquisition.crawl.crawler import crawl
+from pipelines.corpus.acquisition.crawl.summary import CrawlSummary, Progress
+from resources.pydoc_site import INDEX_PAGES, pydoc_pages, pydoc_site
+
+
+def run_crawl(
+    config: CrawlConfig, out_dir: Path, *, progress: Callable[[Progress], None] = lambda _: None
+) -> CrawlSummary:
+    """Crawl into `out_dir`, or go on with the crawl that it holds.
+
+    With `site: pydoc` the documentation server runs for as long as the crawl does, and only its safe pages are asked
+    for, whatever `allow` says; without seeds the crawl starts at its three indexes.
+    """
+    if config.site is None:
+        return crawl(config, out_dir, base_url=None, clock=wall_clock(), sleep=time.sleep, progress=progress)
+    started = config if config.seeds else config.model_copy(update={"seeds": INDEX_PAGES})
+    pages = pydoc_pages()
+    with tempfile.TemporaryDirectory(prefix="gristmill-site-") as scratch, pydoc_site(Path(scratch)) as base_url:
+        return crawl(
+            started, out_dir, base_url=base_url, clock=wall_clock(), sleep=time.sleep, progress=progress, pages=pages
+        )
+
+
+def wall_clock() -> Callable[[], float]:
+    """UTC seconds that never go back: read once, then carried on by the monotonic clock."""
+    start = time.time() - time.monotonic()
+    return lambda: start + time.monotonic()

@@ -1,0 +1,419 @@
+"""Whole crawls on loopback: robots, scope, bounds, traps, conservation, real sites, kills."""
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections import deque
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import urldefrag, urljoin, urlsplit
+from zipfile import ZipFile
+
+import pytest
+
+from pipelines.corpus.acquisition.crawl.config import CrawlConfig
+from pipelines.corpus.acquisition.crawl.crawler import crawl
+from pipelines.corpus.acquisition.crawl.journal import JOURNAL_NAME, JournalError
+from pipelines.corpus.acquisition.crawl.summary import CrawlSummary, Progress
+from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock, Reply, Site, page, serve
+from tests.pipelines.corpus.acquisition.crawl.test_warc import by_fastwarc, by_warcio
+from tests.shared_data import shared
+
+SITE = {"/": page("/a", "/b"), "/a": page("/c", "/a"), "/b": page("/c", "/d"), "/c": page("/"), "/d": page()}
+
+
+def settings(**changes: Any) -> CrawlConfig:
+    values = {
+        "site": "pydoc",  # seeds may be paths; no site is started by the library
+        "allow_private_hosts": ["127.0.0.1"],
+        "host_delays": {"127.0.0.1": 0},
+        "retries": 0,
+        "concurrency": 1,
+        **changes,
+    }
+    return CrawlConfig(**values)
+
+
+def run(site: Site, folder: Path, clock: FakeClock | None = None, **changes: Any) -> CrawlSummary:
+    clock = clock or FakeClock()
+    summary = crawl(settings(**changes), folder, base_url=site.base, clock=clock, sleep=clock.sleep)
+    assert sum(summary.outcomes.values()) == summary.urls_seen
+    assert summary.outcomes.get("fetched", 0) == summary.pages
+    return summary
+
+
+def archived(folder: Path) -> list[str]:
+    """Paths of the response records, in order, as both readers give them; every digest verified."""
+    paths = []
+    for file in sorted(folder.glob("*.warc.gz")):
+        records = by_fastwarc(file)
+        assert records == by_warcio(file)
+        paths += [urlsplit(row[2])._replace(scheme="", netloc="").geturl() for row in records if row[0] == "response"]
+    return paths
+
+
+def test_breadth_first_every_page_once(tmp_path: Path) -> None:
+    reports: list[Progress] = []
+    clock = FakeClock()
+    with serve(SITE) as site:
+        summary = crawl(
+            settings(), tmp_path, base_url=site.base, clock=clock, sleep=clock.sleep, progress=reports.append
+        )
+    assert site.order == ["/robots.txt", "/", "/a", "/b", "/c", "/d"]
+    assert archived(tmp_path) == site.order[1:]
+    assert summary.outcomes == {"fetched": 5}
+    assert summary.robots == {"/": "open: http_404"}
+    assert summary.bounded_by is None
+    assert [report.pages for report in reports] == [1, 2, 3, 4, 5]
+    assert summary.bytes == sum(len(text) for text in SITE.values())
+
+
+@pytest.mark.parametrize(
+    ("robots", "outcomes"),
+    [
+        (Reply(b"<!DOCTYPE html><html>Error</html>"), {"fetched": 5}),
+        (Reply(status=404), {"fetched": 5}),
+        (Reply(status=500), {"robots:unreachable": 1}),
+        (Reply(write=lambda handler: None), {"robots:unreachable": 1}),
+        (
+            Reply(b"User-agent: *\nDisallow: /b", headers={"Content-Type": "text/plain"}),
+            {"fetched": 3, "robots:disallowed": 1},
+        ),
+        (
+            Reply(b"User-agent: Gristmill\nDisallow: /", headers={"Content-Type": "text/plain"}),
+            {"robots:disallowed": 1},
+        ),
+        (
+            Reply(b"User-agent: *\nDisallow: /\n" + b"#" * 600_000, headers={"Content-Type": "text/plain"}),
+            {"robots:disallowed": 1},
+        ),
+        (Reply(status=301, headers={"Location": "/elsewhere.txt"}), {"fetched": 3, "robots:disallowed": 1}),
+        (Reply(status=301, headers={"Location": "/robots.txt"}), {"fetched": 5}),
+    ],
+)
+def test_robots_decide(tmp_path: Path, robots: Reply, outcomes: dict[str, int]) -> None:
+    elsewhere = Reply(b"User-agent: *\nDisallow: /b", headers={"Content-Type": "text/plain"})
+    with serve({**SITE, "/robots.txt": robots, "/elsewhere.txt": elsewhere}) as site:
+        assert run(site, tmp_path).outcomes == outcomes
+    refused = outcomes.get("robots:disallowed", 0) and outcomes.get("fetched", 0)
+    assert not refused or site.requests["/b"] == 0
+
+
+@pytest.mark.parametrize(
+    ("delays", "expected"), [({"127.0.0.1": 0}, []), ({"127.0.0.1": 0.5}, [0.5] * 5), ({}, [7.0] * 5)]
+)
+def test_the_pace_is_the_declared_one_else_the_longer_of_ours_and_theirs(
+    tmp_path: Path, delays: dict[str, float], expected: list[float]
+) -> None:
+    robots = Reply(b"User-agent: *\nCrawl-delay: 7", headers={"Content-Type": "text/plain"})
+    clock = FakeClock()
+    with serve({**SITE, "/robots.txt": robots}) as site:
+        run(site, tmp_path, clock, host_delays=delays)
+    assert clock.slept == expected
+
+
+def test_a_crawl_delay_longer_than_the_time_left_ends_the_crawl(tmp_path: Path) -> None:
+    robots = Reply(b"User-agent: *\nCrawl-delay: 1e9", headers={"Content-Type": "text/plain"})
+    clock = FakeClock()
+    with serve({**SITE, "/robots.txt": robots}) as site:
+        summary = run(site, tmp_path, clock, host_delays={})
+    assert (summary.bounded_by, summary.outcomes, clock.slept) == ("seconds", {"bound:seconds": 1}, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "bound", "outcomes"),
+    [
+        ({"max_pages": 2}, "pages", {"fetched": 2, "bound:pages": 2}),
+        ({"max_bytes": 1}, "bytes", {"fetched": 1, "bound:bytes": 2}),
+        ({"max_seconds": 2.5, "host_delays": {}}, "seconds", {"fetched": 2, "bound:seconds": 2}),
+        ({"max_depth": 1}, None, {"fetched": 3, "too_deep": 2}),
+        ({"max_urls": 3}, None, {"fetched": 3, "bound:urls": 3}),
+        ({"max_page_links": 1}, None, {"fetched": 3, "bound:links": 2}),
+        ({"max_page_bytes": 10}, None, {"too_big": 1}),
+        ({"deny": ["/b*"]}, None, {"fetched": 3, "not_allowed": 1}),
+        ({"content_types": ["text/plain"]}, None, {"wrong_type": 1}),
+    ],
+)
+def test_bounds(tmp_path: Path, changes: dict[str, Any], bound: str | None, outcomes: dict[str, int]) -> None:
+    with serve(SITE) as site:
+        summary = run(site, tmp_path, **changes)
+    assert (summary.bounded_by, dict(summary.outcomes)) == (bound, dict(sorted(outcomes.items())))
+    assert sum(site.requests.values()) <= 1 + sum(outcomes.values())
+    if bound == "pages":
+        assert sum(site.requests.values()) == 3  # no page is fetched only to be thrown away
+
+
+def test_the_page_list_keeps_everything_else_unasked(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with serve(SITE) as site:
+        summary = crawl(
+            settings(),
+            tmp_path,
+            base_url=site.base,
+            clock=clock,
+            sleep=clock.sleep,
+            pages=["/", "/b", "/d", "/nowhere"],
+        )
+    assert site.order == ["/robots.txt", "/", "/b", "/d"]
+    assert summary.outcomes == {"fetched": 3, "not_allowed": 2}
+
+
+def test_redirects_are_archived_and_judged_like_links(tmp_path: Path) -> None:
+    with serve({"/": "<p>other site"}) as other:
+        routes = {
+            "/": page("/moved", "/away", "/private", "/loop", "/bad", "/chain/0"),
+            "/moved": Reply(status=301, headers={"Location": "/new"}),
+            "/new": page(text="new"),
+            "/away": Reply(status=302, headers={"Location": f"{other.base}/"}),
+            "/private": Reply(status=302, headers={"Location": f"http://localhost:{other.port}/"}),
+            "/loop": Reply(status=307, headers={"Location": "/loop"}),
+            "/bad": Reply(status=308, headers={"Location": "javascript:alert(1)"}),
+        }
+
+        def chain(path: str) -> Reply:
+            return Reply(status=302, headers={"Location": f"/chain/{int(path.rpartition('/')[2]) + 1}"})
+
+        with serve(routes, chain) as site:
+            summary = run(site, tmp_path, allow_hosts=[f"localhost:{other.port}"], max_redirects=3)
+    assert summary.outcomes == {
+        "error:private_address": 1,  # localhost is in scope, but not declared private
+        "error:too_many_redirects": 1,
+        "fetched": 2,
+        "not_http": 1,
+        "off_site": 1,
+        "redirected": 9,
+    }
+    assert other.order == []
+    assert {"/", "/moved", "/new", "/away", "/loop", "/chain/3"} <= set(archived(tmp_path))
+
+
+def test_endless_sites_end(tmp_path: Path) -> None:
+    def endless(path: str) -> str:
+        plain = path.partition("?")[0]
+        if plain.startswith("/cal/"):
+            year, month = map(int, plain.split("/")[2:4])
+            return page(f"/cal/{year + month // 12}/{month % 12 + 1:02d}", f"/cal/{year - 1}/{month:02d}")
+        if plain == "/session":
+            return page(f"/session?PHPSESSID={len(site.order)}", f"/session;jsessionid={len(site.order)}")
+        if plain == "/token":
+            return page(f"/token?t{len(site.order)}=1")
+        if plain.startswith("/deep"):
+            return page(f"{plain}/{len(plain)}")
+        return page(f"{plain.rstrip('/')}/again")
+
+    with serve({"/": page("/cal/2024/01", "/session", "/token", "/deep", "/again")}, endless) as site:
+        summary = run(site, tmp_path, max_depth=100, max_calendar_pages=10, max_path_queries=6, max_seconds=60)
+    assert summary.bounded_by is None
+    traps = {name: count for name, count in summary.outcomes.items() if name.startswith("trap:")}
+    assert set(traps) == {"trap:calendar", "trap:deep_path", "trap:path_queries", "trap:repeated_segments"}
+    assert site.requests["/session"] == 1
+    assert sum(path.startswith("/cal/") for path in site.requests) == 10
+    assert sum(path.startswith("/token") for path in site.requests) == 7
+    assert set(site.requests.values()) == {1}
+
+
+def test_equal_responses_and_time_give_equal_archives(tmp_path: Path) -> None:
+    with serve(SITE) as site:
+        for name in ("a", "b"):
+            run(site, tmp_path / name, warc_max_bytes=1500)
+        run(site, tmp_path / "c", warc_max_bytes=1500, concurrency=4)
+    files = {
+        name: [(path.name, path.read_bytes()) for path in sorted((tmp_path / name).glob("*.gz"))] for name in "abc"
+    }
+    assert len(files["a"]) > 1
+    assert files["a"] == files["b"] == files["c"]
+
+
+def test_several_hosts_at_once_keep_the_order(tmp_path: Path) -> None:
+    def slow(_: str) -> str:
+        time.sleep(0.03)
+        return page()
+
+    with serve({}, slow) as second, serve({}, slow) as third:
+        places = [
+            f"http://{host}:{port}/{n}"
+            for n in range(6)
+            for host, port in (("127.0.0.1", second.port), ("localhost", third.port))
+        ]
+        with serve({"/": page(*places)}) as site:
+            common = {
+                "allow_hosts": [f"127.0.0.1:{second.port}", f"localhost:{third.port}"],
+                "allow_private_hosts": ["127.0.0.1", "localhost"],
+                "host_delays": {"127.0.0.1": 0, "localhost": 0},
+            }
+            one = run(site, tmp_path / "one", **common)
+            four = run(site, tmp_path / "four", **common, concurrency=4)
+    assert one.outcomes == four.outcomes == {"fetched": 13}
+    assert archived(tmp_path / "one") == archived(tmp_path / "four")
+
+
+def test_a_finished_crawl_is_returned_without_a_request(tmp_path: Path) -> None:
+    with serve(SITE) as site:
+        first = run(site, tmp_path, max_pages=3)
+        asked = list(site.order)
+        with serve(SITE) as elsewhere:
+            assert run(elsewhere, tmp_path, max_pages=3) == first
+            assert elsewhere.order == []
+        assert site.order == asked
+        with pytest.raises(JournalError, match="another config"):
+            run(site, tmp_path, max_pages=4)
+
+
+def test_one_folder_one_crawl(tmp_path: Path) -> None:
+    caught: list[str] = []
+
+    def nested(_: str) -> str:
+        try:
+            run(site, tmp_path)
+        except JournalError as error:
+            caught.append(str(error))
+        return page()
+
+    with serve({"/": nested}) as site:
+        run(site, tmp_path)
+    assert len(caught) == 1
+    assert "another crawl is writing" in caught[0]
+
+
+class _Interrupt(BaseException):
+    """Stands for any sudden end inside the process."""
+
+
+def test_a_crawl_stopped_after_each_page_goes_on_and_gives_the_same_archive(tmp_path: Path) -> None:
+    """Also when the site comes back on another port, the journal is torn, or the archive is shorter than it says."""
+    robots = Reply(b"User-agent: *\nDisallow: /d", headers={"Content-Type": "text/plain"})
+    with serve({**SITE, "/robots.txt": robots}) as site:
+        expected = run(site, tmp_path / "whole", warc_max_bytes=1500)
+        files = [path.read_bytes() for path in sorted((tmp_path / "whole").glob("*.gz"))]
+        clock = FakeClock()
+        for stop in range(1, 5):
+            folder = tmp_path / f"stop{stop}"
+
+            def interrupt(progress: Progress, stop: int = stop) -> None:
+                if progress.pages == stop:
+                    raise _Interrupt
+
+            site.requests.clear()
+            config = settings(warc_max_bytes=1500)
+            with pytest.raises(_Interrupt):
+                crawl(config, folder, base_url=site.base, clock=clock, sleep=clock.sleep, progress=interrupt)
+            with (folder / JOURNAL_NAME).open("ab") as journal:
+                journal.write(b'{"event":"url","url":"/torn')
+            assert run(site, folder, warc_max_bytes=1500) == expected
+            assert [path.read_bytes() for path in sorted(folder.glob("*.gz"))] == files
+            assert set(site.requests.values()) == {1}
+
+        site.requests.clear()
+        folder = tmp_path / "power"
+        with pytest.raises(_Interrupt):
+            crawl(settings(), folder, base_url=site.base, clock=clock, sleep=clock.sleep, progress=interrupt)
+        (part,) = folder.glob("*.open")
+        part.write_bytes(part.read_bytes()[:-100])  # a power cut took what the journal vouches for
+        assert run(site, folder).outcomes == expected.outcomes
+        assert archived(folder) == archived(tmp_path / "whole")
+        assert sorted(site.requests.values()) == [1, 1, 1, 1, 2]
+
+    site.requests.clear()
+    folder = tmp_path / "moved"
+    with serve({**SITE, "/robots.txt": robots}) as first, pytest.raises(_Interrupt):
+        crawl(
+            settings(), folder, base_url=first.base, clock=clock, sleep=clock.sleep, progress=lambda p: interrupt(p, 2)
+        )
+    with serve({**SITE, "/robots.txt": robots}) as second:
+        summary = run(second, folder)
+    assert first.requests.keys().isdisjoint(second.requests)
+    assert summary.outcomes == expected.outcomes
+    assert archived(folder) == archived(tmp_path / "whole")
+
+
+def test_kill_nine_again_and_again(tmp_path: Path) -> None:
+    """A crawl in a process of its own, killed until it is through: no settled page is asked for twice."""
+    tree = {
+        f"/{n}": page(*(f"/{child}" for child in (2 * n + 1, 2 * n + 2) if child < 120), text="x" * 2000)
+        for n in range(120)
+    }
+    program = textwrap.dedent(
+        """
+        import sys, time
+        from pathlib import Path
+        from pipelines.corpus.acquisition.crawl.config import CrawlConfig
+        from pipelines.corpus.acquisition.crawl.crawler import crawl
+        config = CrawlConfig(
+            site="pydoc", seeds=("/0",), allow_private_hosts=("127.0.0.1",), host_delays={"127.0.0.1": 0.004},
+            warc_max_bytes=6000, retries=0,
+        )
+        crawl(config, Path(sys.argv[2]), base_url=sys.argv[1], clock=lambda: 1.7e9 + time.monotonic(), sleep=time.sleep)
+        """
+    )
+    kills = 0
+    with serve(tree) as site:
+        while True:
+            before = site.requests.total()
+            child = subprocess.Popen(
+                [sys.executable, "-c", program, site.base, str(tmp_path)], cwd=Path(__file__).parents[5]
+            )
+            if kills < 6:
+                while child.poll() is None and site.requests.total() < before + 13 + 2 * kills:
+                    time.sleep(0.001)
+                child.kill()
+            child.wait(timeout=60)
+            if child.returncode == 0:
+                break
+            assert child.returncode == -signal.SIGKILL
+            kills += 1
+    assert kills == 6
+    assert archived(tmp_path) == [f"/{n}" for n in range(120)]
+    settled = [json.loads(line) for line in (tmp_path / JOURNAL_NAME).read_bytes().splitlines()]
+    assert [event["url"] for event in settled if event["event"] == "url"] == [f"/{n}" for n in range(120)]
+    # One request was in flight at each kill; nothing that was settled is asked for again.
+    assert sum(count - 1 for count in site.requests.values()) <= kills
+    assert max(site.requests.values()) <= 2
+    assert site.requests["/robots.txt"] == 1
+    assert not list(tmp_path.glob("*.open"))
+
+
+class _Links(HTMLParser):
+    def __init__(self, base: str) -> None:
+        super().__init__()
+        self.base = base
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag == "a" and values.get("href") and "nofollow" not in (values.get("rel") or ""):
+            self.found.append(urldefrag(urljoin(self.base, values["href"]))[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [("python_docs_en.zip", "/tutorial/index.html"), ("debian_faq_en_zh_ja_fr.zip", "/en/index.en.html")],
+)
+def test_real_sites_equal_a_plain_breadth_first_search(tmp_path: Path, name: str, seed: str) -> None:
+    with ZipFile(shared(f"crawl_site/{name}")) as archive:
+        bodies = {f"/{entry}": archive.read(entry) for entry in archive.namelist() if entry.endswith(".html")}
+    with serve({path: Reply(body) for path, body in bodies.items()}) as site:
+        summary = run(site, tmp_path, seeds=[seed])
+
+    queue, known, missing, expected = deque([seed]), {seed}, 0, []
+    while queue:
+        path = queue.popleft()
+        if path not in bodies:
+            missing += 1
+            continue
+        expected.append(path)
+        links = _Links(f"{site.base}{path}")
+        links.feed(bodies[path].decode("utf-8", "replace"))
+        for link in links.found:
+            target = link.removeprefix(site.base)
+            if target != link and target not in known:
+                known.add(target)
+                queue.append(target)
+    assert len(expected) > 15
+    assert archived(tmp_path) == expected
+    assert summary.outcomes["fetched"] == len(expected)
+    assert summary.outcomes.get("error:http_404", 0) == missing
+    assert summary.bytes == sum(len(bodies[path]) for path in expected)

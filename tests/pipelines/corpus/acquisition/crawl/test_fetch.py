@@ -1,0 +1,213 @@
+"""Fetching from servers that lie, drip, break off and inflate."""
+
+import gzip
+import itertools
+import time
+import zlib
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+
+from pipelines.corpus.acquisition.crawl.config import CrawlConfig
+from pipelines.corpus.acquisition.crawl.connection import is_public
+from pipelines.corpus.acquisition.crawl.fetch import Exchange, Fetcher, gunzip
+from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock, Reply, Site, serve
+
+
+def fetch(
+    site: Site, path: str = "/", host: str = "127.0.0.1", clock: FakeClock | None = None, **settings: Any
+) -> Exchange:
+    clock = clock or FakeClock()
+    values = {
+        "seeds": ["http://x/"],
+        "allow_private_hosts": ["127.0.0.1"],
+        "retries": 0,
+        "timeout_seconds": 5.0,
+        **settings,
+    }
+    fetcher = Fetcher(CrawlConfig(**values), clock=clock, sleep=clock.sleep)
+    try:
+        return fetcher.page(f"http://{host}:{site.port}{path}")
+    finally:
+        fetcher.close()
+
+
+def raw(data: bytes) -> Reply:
+    return Reply(write=lambda handler: handler.wfile.write(data))
+
+
+def test_the_exchange_holds_the_bytes_of_the_wire() -> None:
+    wire = b"HTTP/1.0 200 Fine\r\nconTENT-type:  text/html ; Charset='Latin-1'\r\nX-Odd:\tv\xe9\r\n\r\n<html>"
+    with serve({"/a?b=c": raw(wire)}) as site:
+        got = fetch(site, "/a?b=c")
+    assert (got.outcome, got.status, got.content_type, got.charset) == ("fetched", 200, "text/html", "Latin-1")
+    assert b"".join(got.head) + got.body == wire
+    assert got.request.startswith(
+        b"GET /a?b=c HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: Gristmill/0.1\r\n" % site.port
+    )
+    assert got.request.endswith(b"\r\n\r\n")
+    assert got.peer == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("wire", "outcome"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 100\r\n\r\nshort", "error:truncated"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+            "error:truncated",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhel",
+            "error:truncated",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "error:transfer_encoding",
+        ),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: br\r\n\r\nx", "error:content_encoding"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\n\r\nx", "error:content_encoding"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 1\r\n\r\nx", "wrong_type"),
+        (b"HTTP/1.1 200 OK\r\n\r\nno type", "wrong_type"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 99999999999\r\n\r\n", "too_big"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + b"x" * (1 << 20), "too_big"),
+        (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", "error:no_location"),
+        (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", "error:http_404"),
+        (b"HTTP/1.1 204 Nothing\r\n\r\n", "error:http_204"),
+        (
+            b"HTTP/1.1 200 OK\r\n" + b"".join(b"A%d: %s\r\n" % (n, b"x" * 900) for n in range(60)) + b"\r\n",
+            "error:long_head",
+        ),
+        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 150 + b"\r\n", "error:protocol"),
+        (b"garbage\r\n\r\n", "error:protocol"),
+        (b"", "error:protocol"),
+    ],
+)
+def test_outcomes(wire: bytes, outcome: str) -> None:
+    with serve({"/": raw(wire)}) as site:
+        assert fetch(site, max_page_bytes=100_000).outcome == outcome
+
+
+def test_a_too_short_content_length_ends_the_body_there() -> None:
+    with serve(
+        {"/": raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nhello and more")}
+    ) as site:
+        assert fetch(site).body == b"hello"
+
+
+def test_chunks_are_joined() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n"
+    wire = head + b"3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nT: x\r\n\r\n"
+    with serve({"/": raw(wire)}) as site:
+        got = fetch(site)
+    assert (got.outcome, got.body, got.chunked) == ("fetched", b"abcdefg", True)
+
+
+def test_informational_responses_are_skipped() -> None:
+    wire = (
+        b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 1\r\n\r\nx"
+    )
+    with serve({"/": raw(wire)}) as site:
+        got = fetch(site)
+    assert got.head[0] == b"HTTP/1.1 200 OK\r\n"
+    assert got.body == b"x"
+
+
+def test_a_gzip_bomb_stops_at_the_limit() -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(200)) + packer.flush()
+    assert len(bomb) < 300_000
+    gz = {"Content-Encoding": "gzip"}
+    with serve({"/": Reply(bomb, headers=gz), "/ok": Reply(gzip.compress(b"<p>fine") * 3, headers=gz)}) as site:
+        assert fetch(site, max_decoded_bytes=1 << 20).outcome == "bomb"
+        fine = fetch(site, "/ok")
+    assert fine.decoded == b"<p>fine" * 3
+    assert fine.body == gzip.compress(b"<p>fine", mtime=None)[:4] + fine.body[4:]
+    assert len(gunzip(bomb, 1000) or b"") == 1001
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_a_dripping_server_is_cut_off(part: str) -> None:
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        start = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n" + (b"\r\n" if part == "body" else b"")
+        for piece in itertools.chain([start], itertools.repeat(b"x", 200)):
+            handler.wfile.write(piece)
+            handler.wfile.flush()
+            time.sleep(0.05)
+
+    with serve({"/": Reply(write=drip)}) as site:
+        started = time.monotonic()
+        got = fetch(site, max_page_seconds=0.4)
+    assert got.outcome == "error:too_slow"
+    assert time.monotonic() - started < 3
+
+
+def test_a_silent_server_times_out() -> None:
+    with serve({"/": Reply(write=lambda handler: time.sleep(1.0))}) as site:
+        assert fetch(site, timeout_seconds=0.2).outcome == "error:timeout"
+
+
+def test_nobody_listens() -> None:
+    with serve({}) as site:
+        pass
+    assert fetch(site).outcome == "error:connect"
+
+
+def test_passing_failures_are_tried_again_with_doubled_waits() -> None:
+    replies = iter([Reply(status=503), Reply(status=503), Reply(b"<p>up")])
+    clock = FakeClock()
+    with serve({"/": lambda _: next(replies)}) as site:
+        got = fetch(site, retries=3, backoff_seconds=2.0, clock=clock)
+    assert got.outcome == "fetched"
+    assert clock.slept == [2.0, 4.0]
+    assert site.requests["/"] == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "wait"), [("7", 7.0), ("9999", 60.0), ("Tue, 14 Nov 2023 22:13:50 GMT", 30.0), ("soon", 1.0)]
+)
+def test_retry_after(value: str, wait: float) -> None:
+    clock = FakeClock(1_700_000_000.0)  # Tue, 14 Nov 2023 22:13:20 GMT
+    with serve({"/": Reply(status=429, headers={"Retry-After": value})}) as site:
+        assert fetch(site, retries=1, clock=clock).outcome == "error:http_429"
+    assert clock.slept == [wait]
+
+
+def test_lasting_failures_are_not_tried_again() -> None:
+    with serve({"/": Reply(status=404)}) as site:
+        fetch(site, retries=5)
+    assert site.requests["/"] == 1
+
+
+def test_a_private_address_is_refused_unless_its_host_is_declared() -> None:
+    with serve({"/": "<p>secret"}) as site:
+        assert fetch(site, allow_private_hosts=[]).outcome == "error:private_address"
+        # The name is not declared, its resolved address is the same loopback.
+        assert fetch(site, host="localhost").outcome == "error:private_address"
+        assert fetch(site, host="2130706433").outcome == "error:private_address"  # 127.0.0.1 as one number
+        assert site.requests["/"] == 0
+        assert fetch(site, host="localhost", allow_private_hosts=["localhost"]).outcome == "fetched"
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.216.34", True),
+        ("2606:4700::1111", True),
+        ("127.0.0.1", False),
+        ("10.0.0.1", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("::1", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("64:ff9b::7f00:1", False),
+        ("2002:7f00:1::", False),
+    ],
+)
+def test_public_addresses(address: str, public: bool) -> None:
+    assert is_public(address) is public

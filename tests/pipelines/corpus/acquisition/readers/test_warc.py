@@ -1,0 +1,202 @@
+"""WARC and WET: every record of real archives read or counted; broken ones recovered from."""
+
+import gzip
+import io
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import brotli
+import pytest
+import zstandard
+from fastwarc.warc import ArchiveIterator, WarcRecordType
+
+from pipelines.corpus.acquisition.config import ReaderConfig
+from pipelines.corpus.acquisition.readers.warc import read_records
+from pipelines.corpus.acquisition.records import Drop, Record
+from tests.pipelines.corpus.acquisition.archives import raw_record, warc_record
+from tests.shared_data import shared
+
+WARC = ReaderConfig(format="warc")
+NEVER_A_PAGE = ("warcinfo", "request", "metadata", "revisit", "resource", "continuation")
+A, B, C = (warc_record(letter * 500) for letter in (b"a", b"b", b"c"))
+
+
+def read(tmp_path: Path, data: bytes, config: ReaderConfig = WARC) -> list[Record | Drop]:
+    path = tmp_path / "a.warc"
+    path.write_bytes(data)
+    return list(read_records(path, "x", config))
+
+
+def kinds(items: list[Record | Drop]) -> list[str]:
+    """The reason of each drop, and the first letter of each kept body."""
+    return [bytes(item.body[:1]).decode() if isinstance(item, Record) else item.reason for item in items]  # type: ignore[arg-type]
+
+
+def test_every_record_of_the_real_archives_is_read_or_counted() -> None:
+    """Against the counts by type of warcio and fastwarc: where fastwarc reads a file to its end, ours are equal."""
+    kept = 0
+    for entry in json.loads(shared("warc/expected.json").read_text()):
+        name = entry["file"]
+        config = ReaderConfig(format="wet" if ".wet." in name else "warc")
+        items = list(read_records(shared(f"warc/{name}"), name, config))
+        assert len({item.locator for item in items}) == len(items), name
+        if name.endswith((".arc", ".arc.gz")):
+            assert [item.reason for item in items if isinstance(item, Drop)] == ["not_a_warc_record"], name
+            continue
+        counts = Counter("kept" if isinstance(item, Record) else item.reason for item in items)
+        kept += counts["kept"]
+        # fastwarc stops at the truncated response of this file; warcio and we read the request behind it.
+        reader = "warcio" if name == "warcio/example-trunc.warc" else "fastwarc"
+        types = entry[reader]["types"]
+        for kind in NEVER_A_PAGE:
+            assert counts[f"record_type_{kind}"] == types.get(kind, 0), (name, kind)
+        breaks = counts["truncated_gzip"]  # the span of the file beside the record that it cuts off
+        assert len(items) - breaks == sum(types.values()), name
+    assert kept == 74  # of them 37 dolma, 16 iana, 6 + 1 Common Crawl, 1 WET
+
+
+def test_bodies_equal_those_of_fastwarc() -> None:
+    path = shared("html_gold/real-pages.warc.gz")
+    ours = {item.url: item.body for item in read_records(path, "x", WARC) if isinstance(item, Record)}
+    with path.open("rb") as stream:
+        theirs = {
+            record.headers.get("WARC-Target-URI"): record.reader.read()
+            for record in ArchiveIterator(stream, record_types=WarcRecordType.response, auto_decode="all")
+        }
+    assert len(ours) == 181
+    assert ours == theirs
+
+
+def test_a_locator_leads_to_the_record_in_the_archive() -> None:
+    path = shared("warc/dolma/sample-0000.warc.gz")
+    data = path.read_bytes()
+    records = [item for item in read_records(path, "x", WARC) if isinstance(item, Record)]
+    assert len(records) == 22
+    for record in records:
+        found = next(iter(ArchiveIterator(io.BytesIO(data[int(record.locator.removeprefix("x#")) :]))))
+        assert found.headers.get("WARC-Target-URI") == record.url
+        assert found.record_date == record.fetched_at
+
+
+def test_plain_gzip_zstd_and_one_member_give_the_same_records(tmp_path: Path) -> None:
+    forms = [
+        A + B + C,
+        gzip.compress(A) + gzip.compress(B) + gzip.compress(C),
+        gzip.compress(A + B + C),
+        zstandard.compress(A) + zstandard.compress(B + C),
+        zstandard.compress(A + B + C),
+        gzip.compress((A + B + C)[:1000]) + gzip.compress((A + B + C)[1000:]),
+    ]
+    results = [read(tmp_path, form) for form in forms]
+    for items in results:
+        assert kinds(items) == ["a", "b", "c"]
+        assert [item._replace(locator="") for item in items] == [item._replace(locator="") for item in results[0]]
+        assert len({item.locator for item in items}) == 3
+
+
+@pytest.mark.parametrize("member", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([A, warc_record(b"x" * 500, length=200), B], ["a", "wrong_length", "b"]),
+        ([A, warc_record(b"x" * 500, length=900), B, C], ["a", "wrong_length", "b", "c"]),
+        ([A, warc_record(b"x" * 500, length=10**12), B, C], ["a", "truncated_record", "b", "c"]),
+        ([A, warc_record(b"x" * 500, length=-4), B], ["a", "bad_warc_header", "b"]),
+        ([A, b"no record at all\r\n" * 9, B], ["a", "not_a_warc_record", "b"]),
+        ([b"garbage\r\n", A], ["not_a_warc_record", "a"]),
+        ([A, A[:300]], ["a", "truncated_record"]),
+        ([A, A[:100]], ["a", "bad_warc_header"]),
+        ([A, b"WARC/1.0\r\n" + b"z" * 100_000 + A, B], ["a", "bad_warc_header", "b"]),
+        ([A, raw_record(b"dns", "response", media="text/dns"), B], ["a", "not_http", "b"]),
+    ],
+    ids=["short", "long", "huge", "negative", "gap", "head", "torn body", "torn header", "long header", "dns"],
+)
+def test_a_broken_record_is_one_drop_and_the_rest_is_read(
+    tmp_path: Path, records: list[bytes], expected: list[str], member: bool
+) -> None:
+    items = read(tmp_path, b"".join(gzip.compress(record) if member else record for record in records))
+    found = kinds(items)
+    if member:
+        # The next member shows where a record ends, whatever length it says.
+        expected = [
+            "wrong_length" if reason == "truncated_record" and "b" in expected else reason for reason in expected
+        ]
+    assert found == expected
+
+
+def test_truncated_and_corrupt_members_cost_one_record(tmp_path: Path) -> None:
+    a, b, c = (gzip.compress(record) for record in (A, B, C))
+    assert kinds(read(tmp_path, a + b + c[:-40])) == ["a", "b", "truncated_record", "truncated_gzip"]
+    broken = b[:60] + b"\x00\xff\x00" + b[63:]
+    found = kinds(read(tmp_path, a + broken + c))
+    assert found[0] == "a"
+    assert found[-1] == "c"
+    assert "corrupt_gzip" in found
+
+
+def test_any_damage_leaves_the_other_records_readable(tmp_path: Path) -> None:
+    """Random bytes over a random place of ten records: at most the two records there are lost, and never uncounted."""
+    seeded = random.Random(7)
+    texts = [bytes([65 + number]) * seeded.randrange(20, 3000) for number in range(10)]
+    for trial in range(60):
+        records = [warc_record(text) for text in texts]
+        data = bytearray(b"".join(gzip.compress(record) if trial % 2 else record for record in records))
+        place = seeded.randrange(len(data) - 8)
+        data[place : place + 4] = seeded.randbytes(4)
+        items = read(tmp_path, bytes(data))
+        kept = [item.body for item in items if isinstance(item, Record)]
+        assert sum(text in kept for text in texts) >= 8, (trial, place)
+        assert len(items) >= 9, (trial, place)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip", gzip.compress(b"<p>hello")),
+        ("br", brotli.compress(b"<p>hello")),
+        ("gzip", b"<p>hello"),
+        ("br", b"<p>hello"),
+        ("chunked", b"8\r\n<p>hello\r\n0\r\n\r\n"),
+        ("chunked", b"<p>hello"),
+    ],
+)
+def test_content_encodings_are_undone_also_where_the_header_lies(tmp_path: Path, encoding: str, body: bytes) -> None:
+    field = b"Transfer-Encoding" if encoding == "chunked" else b"Content-Encoding"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n" + field + b": " + encoding.encode() + b"\r\n\r\n"
+    items = read(tmp_path, raw_record(head + body, "response", media="application/http; msgtype=response") + A)
+    assert isinstance(items[0], Record)
+    assert items[0].body == b"<p>hello"
+    assert kinds(items)[1] == "a"
+
+
+def test_a_bomb_inside_a_response_is_a_drop(tmp_path: Path) -> None:
+    bomb = gzip.compress(b"\0" * (64 << 20))
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\n\r\n"
+    items = read(tmp_path, raw_record(head + bomb, "response", media="application/http; msgtype=response") + A)
+    assert kinds(items) == ["record_too_large", "a"]
+
+
+def test_records_above_the_limit_are_passed_over(tmp_path: Path) -> None:
+    small = ReaderConfig(format="warc", max_record_bytes=2048, max_line_bytes=4096)
+    big = warc_record(b"x" * 5_000_000)
+    assert kinds(read(tmp_path, A + big + B, small)) == ["a", "record_too_large", "b"]
+    assert kinds(read(tmp_path, gzip.compress(A) + gzip.compress(big) + gzip.compress(B), small)) == [
+        "a",
+        "record_too_large",
+        "b",
+    ]
+    lying = warc_record(b"x" * 100, length=5_000_000)
+    assert kinds(read(tmp_path, A + lying + B, small)) == ["a", "truncated_record", "b"]
+
+
+def test_wet_texts_have_their_language_and_url() -> None:
+    path = shared("warc/commoncrawl-whirlwind/whirlwind.warc.wet.gz")
+    items = list(read_records(path, "x", ReaderConfig(format="wet")))
+    (record,) = [item for item in items if isinstance(item, Record)]
+    assert (record.kind, record.charset) == ("text", "utf-8")
+    assert record.url == "https://an.wikipedia.org/wiki/Escopete"
+    assert record.meta["languages"].startswith("spa")
+    assert isinstance(record.body, bytes)
+    assert len(record.body) == 4456
