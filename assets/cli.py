@@ -209,7 +209,8 @@ def _gc(options: argparse.Namespace) -> int:
     for path, size in found.sweep:
         print(f"{'deleted' if options.delete else 'would delete'} {path} ({size:,} bytes)")
     print(
-        f"{len(found.sweep)} files, {found.bytes / 1e6:,.1f} MB {'deleted' if options.delete else 'could go; run with --delete'}; "
+        f"{len(found.sweep)} files, {found.bytes / 1e6:,.1f} MB "
+        f"{'deleted' if options.delete else 'could go; run with --delete'}; "
         f"{found.kept_objects} objects, {found.kept_bytes / 1e6:,.1f} MB kept; {found.young} young ones spared"
     )
     return 0

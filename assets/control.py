@@ -60,7 +60,7 @@ def run_control(mill: Mill, lane: str, key: str) -> Iterator[str]:
     before = _mean([with_replay[item.domain].delta.value for item in control.domains if item.role == "old"])
     after = _mean([item.delta.value for item in control.domains if item.role == "old"])
     if before is not None and after is not None:
-        yield f"old domains, mean: {before:+.4f} with replay, {after:+.4f} without: replay saves {after - before:.4f} bits per byte"
+        yield f"old domains, mean: {before:+.4f} with replay, {after:+.4f} without: replay saves {after - before:.4f}"
 
 
 def _number(value: float | None) -> str:

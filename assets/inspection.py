@@ -35,7 +35,7 @@ def explain(mill: Mill, wanted: str) -> Iterator[str]:
 
 
 def find_documents(mill: Mill, wanted: str) -> Iterator[tuple[str, bytes]]:
-    """(batch key, id) of the documents with this id or URL, in ordinal order; an id leads to its batch by its prefix."""
+    """(batch key, id) of the documents with this id or URL, in ordinal order; an id names its batch by its prefix."""
     by_id = bytes.fromhex(wanted) if _ID.fullmatch(wanted) else None
     for key in mill.sealed():
         if by_id is not None and not by_id.startswith(batch_prefix(key)):
@@ -108,7 +108,8 @@ def _signals(mill: Mill, key: str, part_name: str, identity: bytes) -> Iterator[
     yield f"  filter     {verdict}; language {row.get('language')} ({row.get('language_score') or 0:.3f})"
     for rule in explain_row(row, mill.project.source_of(key).filter.resolved()):
         value = f"{rule.value:.4g}" if isinstance(rule.value, float) else str(rule.value)
-        yield f"    {'pass' if rule.passed else 'FAIL'}  {rule.rule:<34} {rule.signal} = {value}, must be {rule.comparison} {rule.threshold}"
+        state = "pass" if rule.passed else "FAIL"
+        yield f"    {state}  {rule.rule:<34} {rule.signal} = {value}, must be {rule.comparison} {rule.threshold}"
 
 
 def _duplicates(mill: Mill, key: str, identity: bytes) -> Iterator[str]:
@@ -128,11 +129,14 @@ def _cleaning(mill: Mill, key: str, identity: bytes) -> Iterator[str]:
     decision = row_of(clean, "decisions", identity)
     if decision is None:
         return
-    failures = ", ".join(f"{item['rule']} ({item['value']:.4g})" for item in decision[1]["failures"])
-    yield f"  cleaning   {'kept' if decision[1]['kept'] else f'dropped: {failures}'}, {decision[1]['edited_spans']} spans replaced"
+    failures = ", ".join(f"{item['rule']} ({item['value']:.4g})" for item in decision[1]["failed"])
+    verdict = "kept" if decision[1]["kept"] else f"dropped: {failures}"
+    replaced = row_of(clean, "edits", identity)
+    yield f"  cleaning   {verdict}; spans replaced: {'yes, see the edit list' if replaced else 'none'}"
     hits = row_of(mill.store.latest("contamination", key), "contamination", identity)
     for hit in (hits[1]["hits"] if hits else [])[:5]:
         yield f"    benchmark {hit['set']}/{hit['item']}: {hit['matched']} n-grams, {hit['share']:.0%} of the item"
     split = row_of(clean, "splits", identity)
     if split is not None:
-        yield f"  split      {split[1]['split']} (similarity to the nearest held-out document {split[1]['similarity']:.3f})"
+        similarity = split[1]["similarity"]
+        yield f"  split      {split[1]['split']} (similarity to the nearest held-out document {similarity:.3f})"

@@ -34,8 +34,7 @@ def metadata_of(artifact: Artifact, *, computed: bool, seconds: float) -> dict[s
         sample = sample_table(artifact, role)
         if sample:
             values["sample"] = sample
-    for name, count in manifest.counts.items():
-        values[name] = count
+    values |= manifest.counts
     for name, fact in manifest.facts.items():
         if isinstance(fact, bool):
             values[name] = int(fact)

@@ -16,13 +16,12 @@ class Progress:
     """Callable as a stage runner's `tell`."""
 
     out: TextIO = field(default_factory=lambda: sys.stderr)
-    prefix: str = ""
     _stage: str = ""
     _started: float = 0.0
     _told: float = 0.0
     _open: bool = False
 
-    def __call__(self, stage: str, done: int, total: int, rows: int) -> None:
+    def __call__(self, stage: str, done: int, total: int, rows: int, note: str = "") -> None:
         now = time.monotonic()
         if stage != self._stage:
             self.line("")
@@ -33,7 +32,8 @@ class Progress:
         self._told = now
         seconds = max(now - self._started, 1e-6)
         left = seconds / done * (total - done) if done else 0.0
-        text = f"  {self.prefix}{stage}: {done}/{total}, {rows:,} rows, {rows / seconds:,.0f}/s, {left:.0f} s left"
+        text = f"  {stage}: {done}/{total}, {rows:,} rows, {rows / seconds:,.0f}/s, {left:.0f} s left"
+        text += f", {note}" if note else ""
         self._write(text, keep=last)
 
     def line(self, text: str) -> None:

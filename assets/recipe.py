@@ -43,7 +43,7 @@ class ImmutableError(RuntimeError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """One asset. `inputs` are edges of the graph: input name -> asset; `pinned` are backward references, never edges."""
+    """One asset. `inputs` are edges of the graph: name -> asset; `pinned` are backward references, never edges."""
 
     asset: str
     group: str

@@ -23,7 +23,8 @@ def status_lines(mill: Mill) -> Iterator[str]:
     snapshot = mill.store.latest("corpus_snapshot")
     if snapshot is not None:
         facts = snapshot.manifest.facts
-        yield f"snapshot: {facts['batches']} batches, {facts['tokens']:,} tokens, {'complete' if facts['complete'] else 'incomplete'}"
+        state = "complete" if facts["complete"] else "incomplete"
+        yield f"snapshot: {facts['batches']} batches, {facts['tokens']:,} tokens, {state}"
     due = snapshot_due(mill)
     yield f"next snapshot: {'due' if due.run_key else due.reason}"
     for lane in mill.project.lanes:
@@ -80,4 +81,5 @@ def _checkpoint(artifact: Artifact | None) -> str:
     if artifact is None:
         return "not trained yet"
     facts = artifact.manifest.facts
-    return f"{facts['parameters']:,} parameters, {facts['steps']:,} steps, loss {facts['first_loss']:.3f} -> {facts['last_loss']:.3f}"
+    losses = f"loss {facts['first_loss']:.3f} -> {facts['last_loss']:.3f}"
+    return f"{facts['parameters']:,} parameters, {facts['steps']:,} steps, {losses}"

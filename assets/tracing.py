@@ -53,12 +53,13 @@ def trace_step(mill: Mill, name: str, step: int) -> Iterator[str]:
     if not 1 <= step <= plan.train.total_steps:
         raise LookupError(f"{name} has steps 1 to {plan.train.total_steps}, not {step}")
     uses = trace.documents(step - 1, plan.train.batch_sequences)
-    yield f"{name}, step {step} of {plan.train.total_steps}: {plan.train.batch_sequences} sequences, {len(uses)} spans of documents"
+    size, steps = plan.train.batch_sequences, plan.train.total_steps
+    yield f"{name}, step {step} of {steps}: {size} sequences, {len(uses)} spans of documents"
     places = _Places(mill, plan)
     for use in uses:
         url, locator = places.of(use.partition, use.part, use.document)
         yield (
-            f"  row {use.example % plan.train.batch_sequences:>3}  {use.document.hex()}  tokens {use.start}-{use.start + use.length}"
+            f"  row {use.example % size:>3}  {use.document.hex()}  tokens {use.start}-{use.start + use.length}"
             f"  epoch {use.epoch + 1} of {use.stream}  {url or '-'}  {locator}"
         )
 
@@ -85,7 +86,8 @@ def trace_document(mill: Mill, name: str, document: str) -> Iterator[str]:
         yield f"{identity.hex()} ({key}): {len(uses)} spans in the {plan.train.total_steps} steps of {name}"
         for use in uses:
             step, row = divmod(use.example, plan.train.batch_sequences)
-            yield f"  step {step + 1}, row {row}: tokens {use.start}-{use.start + use.length}, epoch {use.epoch + 1} of {use.stream}"
+            span = f"tokens {use.start}-{use.start + use.length}"
+            yield f"  step {step + 1}, row {row}: {span}, epoch {use.epoch + 1} of {use.stream}"
 
 
 def _holds(mill: Mill, manifest: str, part: str, identity: bytes) -> bool:

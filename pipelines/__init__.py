@@ -1,1 +1,1 @@
-"""What is done: the library of Gristmill. Imports neither dagster nor resources; takes clocks, paths and workers as arguments."""
+"""What is done: the library of Gristmill. Imports neither dagster nor resources; clocks and paths are arguments."""

@@ -149,7 +149,7 @@ class _Reader:
             return [self._value(item, (*location, index)) for index, item in enumerate(node.value)]
         if node.tag == "tag:yaml.org,2002:str":
             return self._expanded(node.value, line, location)
-        return yaml.SafeLoader("").construct_object(node)  # type: ignore[no-untyped-call]
+        return yaml.SafeLoader("").construct_object(node)
 
     def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
         values: dict[str, Any] = {}

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -39,8 +39,16 @@ from resources.store import ArtifactStore, PartMemo
 PartFunction = Callable[[Mapping[str, pa.Table], Any], PartResult]
 Tally = Callable[[pa.Table, Any], dict[str, int]]
 """`tally(attribute table, configuration)`: the counts of an attribute family beside `rows_in` and `kept`."""
-Tell = Callable[[str, int, int, int], None]
-"""`tell(stage, parts done, parts in all, rows done)`."""
+
+
+class Tell(Protocol):
+    """How progress is told: the stage, parts (or steps) done and in all, rows done, and what else is worth a word."""
+
+    def __call__(self, stage: str, done: int, total: int, rows: int, note: str = "") -> None: ...
+
+
+def silent(stage: str, done: int, total: int, rows: int, note: str = "") -> None:
+    """Nobody listens."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +189,7 @@ class StageRunner:
 
     store: ArtifactStore
     compute: ComputeEngine
-    tell: Tell = lambda stage, done, total, rows: None
+    tell: Tell = silent
     lock_wait_seconds: float = 3600.0
     computed: dict[str, bool] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)

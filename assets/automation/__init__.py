@@ -1,1 +1,1 @@
-"""What happens by itself: sealing of arrivals, the corpus' conditions, snapshots, proposals, rounds, retries, reaping."""
+"""What happens by itself: sealing, the corpus' conditions, snapshots, proposals, rounds, retries, reaping."""

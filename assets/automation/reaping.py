@@ -1,7 +1,7 @@
 """Runs whose process is gone: mark them failed and free what they held.
 
 `kill -9` or a reboot leaves a run "started" for ever. Every run process writes its process id and start time into the
-run's tags; a run whose process no longer exists is reported as failed. Our locks need no reaping: the kernel frees them.
+run's tags; a run whose process no longer exists is reported as failed. Our locks need no reaping.
 """
 
 import os

@@ -33,7 +33,7 @@ def recipes(project: Project) -> list[Recipe]:
         Recipe(
             asset="source_files",
             group="corpus/acquisition",
-            description="The sealed inventory of a batch: path, size and digest of each file; a crawl's archive files too.",
+            description="The sealed inventory of a batch: path, size, digest of each file; a crawl's archives too.",
             kinds=frozenset({"warc", "arrow"}),
             scope=Scope.BATCHES,
             inputs={},

@@ -25,7 +25,7 @@ HELD_OUT = "held_out"
 """Name of the part with the batch-wide tables: documents that were held out here, and their shingles."""
 CHECKS = {
     "conserved": "every document was kept or dropped for a named reason",
-    "split_proved": "no training document is similar to a held-out one, by a check that shares no code with the matcher",
+    "split_proved": "no training document is similar to a held-out one, by a check with no code of the matcher",
 }
 
 
@@ -35,7 +35,7 @@ def recipes(project: Project) -> list[Recipe]:
         Recipe(
             asset="clean_documents",
             group="corpus/cleaning",
-            description="Text after span edits, removals and takedowns, each document in a split: train, heldout, near_heldout.",
+            description="Text after edits, removals and takedowns; each document is train, heldout or near_heldout.",
             kinds=frozenset({"arrow", "numba"}),
             scope=Scope.BATCHES,
             inputs={

@@ -102,7 +102,7 @@ def earlier_keys(mill: Mill, key: str) -> list[str]:
 
 
 def _predecessors(mill: Mill, key: str | None) -> dict[str, Artifact]:
-    """Every earlier entry and the texts that it leads to. A given-up batch is skipped; a missing one has to be waited for."""
+    """Every earlier entry and the texts that it leads to. A given-up batch is skipped, a missing one waited for."""
     found: dict[str, Artifact] = {}
     skipped = given_up(mill)
     for earlier in earlier_keys(mill, key or ""):

@@ -44,7 +44,7 @@ def recipes(project: Project) -> list[Recipe]:
         Recipe(
             asset="crawled_text",
             group="corpus/extraction",
-            description="Documents of a batch with their place in the archive; what could not be read is a row of `drops`.",
+            description="Documents with their place in the archive; what could not be read is a row of `drops`.",
             kinds=frozenset({"warc", "arrow"}),
             scope=Scope.BATCHES,
             inputs={"files": "source_files"},

@@ -23,7 +23,7 @@ def recipes(project: Project) -> list[Recipe]:
         Recipe(
             asset="quality_signals",
             group="corpus/filters",
-            description="What every later decision looks at: text statistics and the detected language of each document.",
+            description="What later decisions look at: text statistics and the detected language of each document.",
             kinds=frozenset({"numba", "fasttext"}),
             scope=Scope.BATCHES,
             inputs={"documents": "crawled_text"},
@@ -35,7 +35,7 @@ def recipes(project: Project) -> list[Recipe]:
         Recipe(
             asset="filtered_documents",
             group="corpus/filters",
-            description="Documents that pass their source's rules; the decisions table has every failing rule of every document.",
+            description="Documents that pass their source's rules; `decisions` has every failing rule of every one.",
             kinds=frozenset({"polars"}),
             scope=Scope.BATCHES,
             inputs={"documents": "crawled_text", "signals": "quality_signals"},

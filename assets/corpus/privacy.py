@@ -23,7 +23,7 @@ def recipes(project: Project) -> list[Recipe]:
         Recipe(
             asset="sensitive_spans",
             group="corpus/privacy",
-            description="E-mail addresses, public IP addresses and phone numbers as byte ranges; values are never stored.",
+            description="E-mail and public IP addresses and phone numbers as byte ranges; values are never stored.",
             kinds=frozenset({"numba"}),
             scope=Scope.BATCHES,
             inputs={"documents": "deduplicated_documents"},

@@ -48,7 +48,7 @@ def corpus_recipes(project: Project) -> list[Recipe]:
         Recipe(
             asset="evaluation_sets",
             group="evaluation/reports",
-            description="The declared benchmarks: items as they are asked, and the n-grams that give a copy of them away.",
+            description="The declared benchmarks: items as they are asked, and the n-grams that give copies away.",
             kinds=frozenset({"arrow"}),
             scope=Scope.ONCE,
             inputs={},
@@ -70,7 +70,7 @@ def recipes(project: Project, lane: str, kind: Kind) -> list[Recipe]:
         Recipe(
             asset=f"{lane}/{kind}_report",
             group="evaluation/reports",
-            description="Bits per byte by domain with intervals, tasks, the loss curve; for a round against its parent.",
+            description="Bits per byte by domain with intervals, tasks, loss curve; for a round against its parent.",
             kinds=frozenset({"html"}),
             scope=Scope.ONCE if kind == "base" else Scope.ROUNDS,
             inputs={"checkpoint": f"{lane}/{kind}_checkpoint"},

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pipelines.model.algorithms import TRAINING_ALGORITHMS
 
 from assets.model.lineage import array_paths, model_folder, pin, plan_of
 from assets.recipe import Made, Recipe, Scope
@@ -16,6 +15,7 @@ from assets.tokens.mixture import Kind
 from pipelines.core.artifacts import Artifact
 from pipelines.core.fingerprint import Algorithm
 from pipelines.core.manifest import CheckRecord, Part
+from pipelines.model.algorithms import TRAINING_ALGORITHMS
 from pipelines.model.plans.plan import Plan
 from pipelines.project import Project
 from resources.mill import Mill
@@ -37,7 +37,7 @@ def recipes(project: Project, lane: str, kind: Kind) -> list[Recipe]:
         Recipe(
             asset=f"{lane}/{kind}_checkpoint",
             group="model/training",
-            description="Weights, configuration and tokenizer in Hugging Face layout, the optimiser's state, the loss curve.",
+            description="Weights, configuration, tokenizer in Hugging Face layout; the optimiser's state; the loss curve.",
             kinds=frozenset({"torch", "safetensors"}),
             scope=Scope.ONCE if kind == "base" else Scope.ROUNDS,
             inputs={"plan": f"{lane}/{kind}_plan", "mixture": f"{lane}/{kind}_mixture"},
@@ -127,7 +127,7 @@ class _Curve:
         if event["event"] != "step":
             return
         step, steps = int(event["step"]), int(event["steps"])
-        self.mill.runner.tell(f"{self.asset} loss {event['loss']:.3f}", step, steps, int(event["tokens"]))
+        self.mill.runner.tell(self.asset, step, steps, int(event["tokens"]), f"loss {event['loss']:.3f}")
         now = time.monotonic()
         if now - self.told >= OBSERVE_SECONDS or step == steps:
             self.told = now

@@ -55,7 +55,7 @@ def recipes(project: Project, lane: str, kind: Kind) -> list[Recipe]:
         Recipe(
             asset=f"{lane}/{kind}_mixture",
             group="tokens/mixture",
-            description="The order of examples of one training run: an index into token arrays, never a copy of tokens.",
+            description="The order of examples of a training run: an index into token arrays, never a copy of tokens.",
             kinds=frozenset({"numpy"}),
             scope=Scope.ONCE if kind == "base" else Scope.ROUNDS,
             inputs={"plan": f"{lane}/{kind}_plan"},

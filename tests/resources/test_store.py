@@ -35,7 +35,9 @@ def names(store: ArtifactStore, folder: str) -> list[str]:
 # publication ---------------------------------------------------------------------------------------------------------
 
 
-def test_publication_goes_objects_manifest_memo_reference(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_publication_goes_objects_manifest_memo_reference(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     order: list[str] = []
     put, create = LocalBackend.put, LocalBackend.create
 
@@ -285,7 +287,11 @@ def test_every_failpoint_in_the_code_is_declared_and_every_declared_one_is_passe
     import ast
 
     passed: set[str] = set()
-    for path in [*(ROOT / "resources").rglob("*.py"), *(ROOT / "assets").rglob("*.py"), *(ROOT / "pipelines").rglob("*.py")]:
+    for path in [
+        *(ROOT / "resources").rglob("*.py"),
+        *(ROOT / "assets").rglob("*.py"),
+        *(ROOT / "pipelines").rglob("*.py"),
+    ]:
         tree = ast.parse(path.read_text("utf-8"))
         constants = {
             target.id: node.value.value
@@ -323,7 +329,12 @@ def test_a_killed_run_leaves_nothing_half_and_the_next_one_gives_the_same_files(
     toys.Mill(store).all(toys.TEXTS)
     assert files_of(tmp_path / "store") == uninterrupted
     collect(store, history=None, grace_seconds=0, now=2**40, delete=True)
-    assert files_of(tmp_path / "store", tops=[path.name for path in (tmp_path / "store").iterdir() if path.name != "locks"]) == uninterrupted
+    assert (
+        files_of(
+            tmp_path / "store", tops=[path.name for path in (tmp_path / "store").iterdir() if path.name != "locks"]
+        )
+        == uninterrupted
+    )
 
 
 def test_a_killed_worker_process_of_two_leaves_nothing_half(tmp_path: Path, uninterrupted: dict[str, bytes]) -> None:

@@ -19,7 +19,9 @@ from resources.store import ArtifactStore
 
 LENGTHS, KEEP = Algorithm("lengths", 1), Algorithm("keep", 1)
 DOCUMENTS = Algorithm("documents", 1)
-TOY_SCHEMA = pa.schema([pa.field("id", pa.binary(16)), pa.field("text_hash", pa.binary(16)), pa.field("text", pa.large_string())])
+TOY_SCHEMA = pa.schema(
+    [pa.field("id", pa.binary(16)), pa.field("text_hash", pa.binary(16)), pa.field("text", pa.large_string())]
+)
 
 
 def open_store(root: Path, project: str = "toy") -> ArtifactStore:
@@ -30,7 +32,9 @@ def documents_of(texts: Sequence[str], key: str = "a.b", first: int = 0) -> pa.T
     """Documents with ids by position, sorted by id."""
     rows = [(document_id(key, str(first + number)), text_hash(text), text) for number, text in enumerate(texts)]
     columns = list(zip(*sorted(rows), strict=True)) or [[], [], []]
-    return pa.table([pa.array(column, field.type) for column, field in zip(columns, TOY_SCHEMA, strict=True)], schema=TOY_SCHEMA)
+    return pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, TOY_SCHEMA, strict=True)], schema=TOY_SCHEMA
+    )
 
 
 def mark(folder: str | None, name: str) -> None:

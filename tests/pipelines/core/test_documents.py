@@ -101,13 +101,17 @@ def test_a_key_is_split_or_refused_by_its_characters_alone(key: str) -> None:
     source, dot, batch = key.partition(".")
     start, more = set(string.ascii_lowercase + string.digits), set("_-")
     good = (
-        len(key) <= KEY_LENGTH
-        and dot == "."
-        and source[:1] in start
-        and set(source) <= start | more
-        and batch[:1] in start
-        and set(batch) <= start | more | {"."}
-    ) if source and batch else False
+        (
+            len(key) <= KEY_LENGTH
+            and dot == "."
+            and source[:1] in start
+            and set(source) <= start | more
+            and batch[:1] in start
+            and set(batch) <= start | more | {"."}
+        )
+        if source and batch
+        else False
+    )
     if good:
         assert split_key(key) == (source, batch)
     else:

@@ -168,9 +168,7 @@ def test_rows_digest_ignores_chunks_slices_and_offset_widths(
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    tables(), st.sampled_from(["none", "zstd", "snappy"]), st.integers(1, 7), st.booleans(), st.sampled_from("12")
-)
+@given(tables(), st.sampled_from(["none", "zstd", "snappy"]), st.integers(1, 7), st.booleans(), st.sampled_from("12"))
 def test_rows_digest_survives_parquet(
     table: pa.Table, compression: str, group: int, dictionary: bool, version: str
 ) -> None:
@@ -214,7 +212,9 @@ def test_rows_digest_ignores_what_lies_under_nulls() -> None:
             "s": texts(pa.string(), b"abXXcd", [0, 2, 4, 6], "<i4"),
             "w": texts(pa.large_binary(), b"abXXcd", [0, 2, 4, 6], "<i8"),
             "k": pa.Array.from_buffers(pa.binary(2), 3, [validity, pa.py_buffer(b"abXXcd")]),
-            "l": pa.ListArray.from_arrays(pa.array([0, 1, 3, 4], pa.int32()), pa.array([1, 6, 6, 4]), mask=pa.array(mask)),
+            "l": pa.ListArray.from_arrays(
+                pa.array([0, 1, 3, 4], pa.int32()), pa.array([1, 6, 6, 4]), mask=pa.array(mask)
+            ),
             "o": pa.StructArray.from_arrays([pa.array(["a", "XX", "b"])], names=["s"], mask=pa.array(mask)),
         }
     )
@@ -330,7 +330,11 @@ def test_json_digests_are_canonical() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
 def test_equal_json_gives_equal_digests(value: Any) -> None:
     try:
         again = json.loads(json.dumps(value))

@@ -28,7 +28,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
     max_leaves=8,
 )
-FILES = st.builds(StoredFile, object=DIGESTS, bytes=st.integers(0), rows=st.none() | st.integers(0), rows_digest=DIGESTS)
+FILES = st.builds(
+    StoredFile, object=DIGESTS, bytes=st.integers(0), rows=st.none() | st.integers(0), rows_digest=DIGESTS
+)
 PARTS = st.lists(
     st.builds(Part, name=NAMES, files=st.dictionaries(NAMES, FILES, max_size=2), counts=COUNTS),
     max_size=3,

@@ -18,7 +18,9 @@ def test_streams_are_pinned() -> None:
 
 
 @given(st.integers(), NAMES, st.integers(), NAMES)
-def test_different_paths_give_different_seeds(one: int, names: list[str | int], two: int, others: list[str | int]) -> None:
+def test_different_paths_give_different_seeds(
+    one: int, names: list[str | int], two: int, others: list[str | int]
+) -> None:
     """Names are told apart by their text, and no two names run together."""
     same = [str(item) for item in (one, *names)] == [str(item) for item in (two, *others)]
     assert (derive(one, *names) == derive(two, *others)) == same
