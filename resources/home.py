@@ -6,6 +6,7 @@ absolute path) move either; `GRISTMILL_PROJECT` names the project file, `GRISTMI
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,10 +75,12 @@ class Home:
     def environment(self) -> dict[str, str]:
         """What child processes need to find the same places."""
         return {
+            "GRISTMILL_HOME": str(self.folder),
             "DAGSTER_HOME": str(self.dagster_home),
             "GRISTMILL_STORE": self.store_url,
             "GRISTMILL_PROJECT": str(self.project_file),
             "GRISTMILL_WORKERS": str(self.workers),
+            "GRISTMILL_SINGLE_WRITER": "1" if self.single_writer else "0",
             "NUMBA_CACHE_DIR": str(self.cache / "numba" / _library_digest()),
             "TOKENIZERS_PARALLELISM": "false",
         }
@@ -105,8 +108,8 @@ def find_home(environment: Mapping[str, str], project_file: Path | None = None) 
             f"GRISTMILL_STORE={store_url} is relative; give an absolute path or a URL such as s3://bucket/name"
         )
     workers = environment.get("GRISTMILL_WORKERS", str(os.cpu_count() or 1))
-    if not workers.isdigit() or int(workers) < 1:
-        raise HomeError(f"GRISTMILL_WORKERS={workers} is not a number of processes, 1 or more")
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", workers):
+        raise HomeError(f"GRISTMILL_WORKERS={workers[:80]} is not a number of processes, 1 or more")
     chosen = project_file or Path(environment.get("GRISTMILL_PROJECT", DEFAULT_PROJECT))
     single_writer = environment.get("GRISTMILL_SINGLE_WRITER") == "1"
     return Home(folder, store_url, dagster_home, chosen.resolve(), int(workers), single_writer)

@@ -49,7 +49,7 @@ def remember_rate(home: Home, train: TrainConfig, architecture: ArchitectureConf
 
 def _load(home: Home) -> dict[str, float]:
     try:
-        rates: dict[str, float] = json.loads(_file(home).read_text())
+        rates = json.loads(_file(home).read_text())
     except (FileNotFoundError, ValueError):
         return {}
-    return rates
+    return rates if isinstance(rates, dict) else {}

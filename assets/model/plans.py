@@ -69,7 +69,7 @@ def proposal_recipes(project: Project, lane: str) -> list[Recipe]:
         Recipe(
             asset=f"{lane}/round_proposal",
             group="model/plans",
-            description="Go or hold for the next round, with every reason and the estimate; a go binds the round's key.",
+            description="Go or hold for the next round, with every reason and the estimate; a go binds the round.",
             kinds=frozenset({"json"}),
             scope=Scope.ONCE,
             inputs={

@@ -37,7 +37,7 @@ def recipes(project: Project, lane: str, kind: Kind) -> list[Recipe]:
         Recipe(
             asset=f"{lane}/{kind}_checkpoint",
             group="model/training",
-            description="Weights, configuration, tokenizer in Hugging Face layout; the optimiser's state; the loss curve.",
+            description="Weights, configuration and tokenizer in Hugging Face layout; optimiser state; loss curve.",
             kinds=frozenset({"torch", "safetensors"}),
             scope=Scope.ONCE if kind == "base" else Scope.ROUNDS,
             inputs={"plan": f"{lane}/{kind}_plan", "mixture": f"{lane}/{kind}_mixture"},

@@ -152,7 +152,8 @@ class Decoder(nn.Module):
     def __init__(self, config: ArchitectureConfig) -> None:
         super().__init__()
         # Embedding's own normal_ on the meta device imports torch._dynamo: 1.4 s and 85 MB for nothing.
-        self.embed_tokens = nn.Embedding.from_pretrained(torch.empty(config.vocab_size, config.hidden), freeze=False)
+        table = torch.empty(config.vocab_size, config.hidden)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden, _weight=table)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = RMSNorm(config.hidden, config.norm_eps)
 

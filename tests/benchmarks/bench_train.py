@@ -1,9 +1,10 @@
 """Training speed: our loop against transformers' Llama, paired, and our rate at other shapes.
 
-`python -m tests.benchmarks.bench_train compare [--compile]` trains the same 8 x 256 model (V 32,000, 4 x 256 tokens a step) on
-both sides in alternation, five pairs after a warm-up, and prints both medians and the median of the paired ratios.
+`python -m tests.benchmarks.bench_train compare [--compile]` trains the same 8 x 256 model (V 32,000, 4 x 256 tokens a
+step) on both sides in alternation, five pairs after a warm-up, and prints both medians and the median of the paired
+ratios.
 `python -m tests.benchmarks.bench_train shapes LAYERSxHIDDEN:ROWSxLENGTH ...` prints tokens a second of each shape at a
-vocabulary of 8,192.
+vocabulary of 8,192. Set OMP_WAIT_POLICY=PASSIVE, as the trainer does, when anything else runs on the machine.
 """
 
 import argparse
@@ -72,7 +73,7 @@ def their_step(architecture: ArchitectureConfig, train: TrainConfig) -> Callable
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad()
-        return float(loss)
+        return float(loss.detach())
 
     return step
 

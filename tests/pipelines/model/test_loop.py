@@ -1,5 +1,7 @@
 """The training loop: accumulation, clipping, determinism, hooks, refusals."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -150,3 +152,17 @@ def test_settings_of_the_process_are_given_back() -> None:
         assert torch.get_num_threads() == before[0] + 1
         assert torch.are_deterministic_algorithms_enabled()
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile wants a C++ compiler")
+def test_compiled_kernels_give_the_same_run_and_nearly_the_eager_losses() -> None:
+    def losses(kernel_mode: str) -> list[float]:
+        state = fresh()
+        run(state, run_config(kernel_mode=kernel_mode, steps=8))
+        torch.compiler.reset()
+        return state.losses.tolist()
+
+    compiled = losses("compiled")
+    assert losses("compiled") == compiled
+    assert losses("eager") == pytest.approx(compiled, abs=1e-4)
