@@ -54,7 +54,16 @@ def row_of(artifact: Artifact | None, role: str, identity: bytes) -> tuple[str, 
     """(part name, row) of a document in an artifact's role."""
     if artifact is None:
         return None
-    for part in artifact.parts:
+    parts = artifact.parts
+    if parts and role == "documents" and "directory" in parts[-1].files:
+        directory = artifact.table(parts[-1], "directory")
+        place = pc.index(directory["id"], pa.scalar(identity, directory["id"].type)).as_py()
+        if place < 0:
+            return None
+        where = directory.slice(place, 1).to_pylist()[0]
+        part = parts[where["part"]]
+        return part.name, artifact.table(part, role).slice(where["row"], 1).to_pylist()[0]
+    for part in parts:
         if role not in part.files:
             continue
         ids = artifact.table(part, role, ["id"])["id"]

@@ -147,6 +147,16 @@ class StageConfig(Config):
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig, description="AdamW's settings.")
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig, description="Learning rate over the steps.")
 
+    @model_validator(mode="after")
+    def _one_length(self) -> "StageConfig":
+        declared = self.mixture.model_fields_set
+        if "sequence_length" in declared and self.mixture.sequence_length != self.train.sequence_length:
+            raise ValueError(
+                f"mixture.sequence_length {self.mixture.sequence_length} is not train.sequence_length "
+                f"{self.train.sequence_length}: leave the first one out"
+            )
+        return self
+
 
 class GateConfig(Config):
     """What a round's checkpoint must show before it is released."""

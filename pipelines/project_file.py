@@ -21,7 +21,16 @@ from pipelines.project import Project
 MAX_BYTES: Final = 1 << 20
 MAX_NODES: Final = 50_000
 MAX_DEPTH: Final = 40
+_TEXT_TAGS = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp"})
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+_OPENING: Final = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING: Final = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 
 Location = tuple[str | int, ...]
 
@@ -104,13 +113,10 @@ class _Reader:
     def read(self, data: bytes) -> Any:
         try:
             text = data.decode("utf-8")
-            for token in yaml.scan(text, Loader=yaml.SafeLoader):
-                if isinstance(token, yaml.AliasToken | yaml.AnchorToken | yaml.TagToken):
-                    line = token.start_mark.line + 1
-                    self._wrong(
-                        line, (), "anchors, aliases and tags are not part of a project file; write the value out"
-                    )
-                    return None
+            refusal = _refused_token(text)
+            if refusal is not None:
+                self._wrong(refusal[0], (), refusal[1])
+                return None
             root = yaml.compose(text, Loader=yaml.SafeLoader)
         except UnicodeDecodeError as error:
             self._wrong(data[: error.start].count(b"\n") + 1, (), "is not UTF-8")
@@ -118,9 +124,6 @@ class _Reader:
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             self._wrong(mark.line + 1 if mark else 0, (), f"is not YAML: {getattr(error, 'problem', None) or error}")
-            return None
-        except RecursionError:
-            self._wrong(0, (), f"is nested deeper than {MAX_DEPTH} levels")
             return None
         if root is None:
             self._wrong(0, (), "is empty; see assets/projects for examples")
@@ -147,9 +150,13 @@ class _Reader:
             return self._mapping(node, location)
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item, (*location, index)) for index, item in enumerate(node.value)]
-        if node.tag == "tag:yaml.org,2002:str":
+        if node.tag in _TEXT_TAGS or ":" in node.value:  # `10:30` is a range of records, not 630 in base 60
             return self._expanded(node.value, line, location)
-        return yaml.SafeLoader("").construct_object(node)
+        try:
+            return yaml.SafeLoader("").construct_object(node)
+        except ValueError:
+            self._wrong(line, location, f"{node.value[:60]!r} is no number; put it in quotes if it is text")
+            return None
 
     def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -181,6 +188,24 @@ class _Reader:
         return _VARIABLE.sub(replace, text)
 
 
+def _refused_token(text: str) -> tuple[int, str] | None:
+    """(line, reason) of the first token that a project file may not have, found before anything is built of it.
+
+    Depth is bounded here because the scanner's own cost grows with it: a megabyte of `[` takes minutes.
+    """
+    depth = 0
+    for count, token in enumerate(yaml.scan(text, Loader=yaml.SafeLoader)):
+        line = token.start_mark.line + 1
+        if isinstance(token, yaml.AliasToken | yaml.AnchorToken | yaml.TagToken):
+            return line, "anchors, aliases and tags are not part of a project file; write the value out"
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > MAX_DEPTH:
+            return line, f"is nested deeper than {MAX_DEPTH} levels"
+        if count > 4 * MAX_NODES:
+            return line, f"has more than {MAX_NODES} values"
+    return None
+
+
 def _dotted(location: Location) -> str:
     return ".".join(str(item) for item in location)
 
@@ -209,6 +234,8 @@ def _mistake(path: Path, reader: _Reader, error: dict[str, Any]) -> Mistake:
             _nearest(str(error["input"]), choices),
         )
     message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "string_type" and isinstance(error["input"], bool | int | float):
+        message += "; put it in quotes"
     return Mistake(path, line, field, f"{message} (got {str(error['input'])[:60]!r})")
 
 

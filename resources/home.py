@@ -58,6 +58,8 @@ class Home:
     project_file: Path
     workers: int
     single_writer: bool
+    numba_cache: str | None = None
+    """Where compiled kernels are kept, if the caller wants several homes to share them."""
 
     @property
     def cache(self) -> Path:
@@ -81,7 +83,7 @@ class Home:
             "GRISTMILL_PROJECT": str(self.project_file),
             "GRISTMILL_WORKERS": str(self.workers),
             "GRISTMILL_SINGLE_WRITER": "1" if self.single_writer else "0",
-            "NUMBA_CACHE_DIR": str(self.cache / "numba" / _library_digest()),
+            "NUMBA_CACHE_DIR": self.numba_cache or str(self.cache / "numba" / _library_digest()),
             "TOKENIZERS_PARALLELISM": "false",
         }
 
@@ -112,4 +114,5 @@ def find_home(environment: Mapping[str, str], project_file: Path | None = None) 
         raise HomeError(f"GRISTMILL_WORKERS={workers[:80]} is not a number of processes, 1 or more")
     chosen = project_file or Path(environment.get("GRISTMILL_PROJECT", DEFAULT_PROJECT))
     single_writer = environment.get("GRISTMILL_SINGLE_WRITER") == "1"
-    return Home(folder, store_url, dagster_home, chosen.resolve(), int(workers), single_writer)
+    numba_cache = environment.get("NUMBA_CACHE_DIR")
+    return Home(folder, store_url, dagster_home, chosen.resolve(), int(workers), single_writer, numba_cache)

@@ -6,7 +6,8 @@ from typing import Any
 
 from assets.corpus.acquisition import inventory_of, source_root
 from assets.recipe import Made, Recipe, Scope
-from pipelines.core.documents import split_key
+from pipelines.core.artifacts import read_table
+from pipelines.core.documents import id_directory, split_key
 from pipelines.core.fingerprint import digest_file, digest_json
 from pipelines.core.manifest import CheckRecord, Part, total_counts
 from pipelines.corpus.acquisition.config import ReaderConfig
@@ -17,9 +18,11 @@ from pipelines.corpus.extraction.units import plan_units
 from pipelines.project import Project
 from resources.backends import StoreError
 from resources.mill import Mill
-from resources.stages import Action, store_table
+from resources.stages import Action, store_table, written
 from resources.store import ArtifactStore, PartMemo
 
+DIRECTORY = "directory"
+"""Name of the part that says for every id of the batch in which part and row its document is."""
 CHECKS = {
     "conserved": "every record is a document or a drop with its reason and place",
     "readable": "no more records were unreadable than the source allows",
@@ -140,6 +143,11 @@ def _make(mill: Mill, action: Action) -> Made:
 
     memos = mill.compute.map(run_unit, tasks, done)
     parts = [part for unit, memo in enumerate(memos) for part in _parts(unit, memo)]
+    if parts:
+        directory = id_directory(
+            [read_table(mill.store.path_of(part.files["documents"].object), ["id"]) for part in parts]
+        )
+        parts.append(written(mill.store, {"directory": directory}, name=DIRECTORY))
     return parts, _checks(parts, source.max_unreadable), {}
 
 
@@ -174,7 +182,7 @@ def _checks(parts: list[Part], max_unreadable: float) -> list[CheckRecord]:
     records, kept = counts.get("records", 0), counts.get("kept", 0)
     drops = {name.removeprefix("dropped/"): count for name, count in counts.items() if name.startswith("dropped/")}
     unreadable = sum(count for reason, count in drops.items() if not reason.startswith(EXPECTED_DROPS))
-    rows = sum(part.files["documents"].rows or 0 for part in parts)
+    rows = sum(part.files["documents"].rows or 0 for part in parts if "documents" in part.files)
     return [
         CheckRecord(
             name="conserved",

@@ -1,10 +1,13 @@
 """Personal data as spans, and takedowns as requests."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from assets.recipe import Made, Recipe, Scope
+from pipelines.core.artifacts import Artifact
 from pipelines.core.fingerprint import Algorithm, digest_file
 from pipelines.core.manifest import CheckRecord, Part
 from pipelines.corpus.acquisition.packages import resolve_path
@@ -46,6 +49,7 @@ def request_recipes(project: Project) -> list[Recipe]:
             scope=Scope.ONCE,
             inputs={},
             algorithms=(REQUESTS, removals.REMOVALS),
+            pinned=_copies,
             facts=_requests_digest,
             make=_make_requests,
         )
@@ -82,19 +86,45 @@ def _requests_digest(mill: Mill, key: str | None) -> dict[str, Any]:
     return {"file": digest_file(resolve_path(location, mill.loaded.path.parent)) if location else None}
 
 
-def _make_requests(mill: Mill, action: Action) -> Made:
-    import json
+def _copies(mill: Mill, key: str | None) -> dict[str, Artifact]:
+    """Documents and matches of every batch, where there are requests: a removed copy takes its whole group along."""
+    if mill.project.corpus.removals is None:
+        return {}
+    found = {}
+    for batch in mill.sealed():
+        crawled, matches = mill.store.latest("crawled_text", batch), mill.store.latest("duplicate_matches", batch)
+        if crawled is not None and matches is not None:
+            found |= {f"documents/{batch}": crawled, f"matches/{batch}": matches}
+    return found
 
+
+def _make_requests(mill: Mill, action: Action) -> Made:
     location = mill.project.corpus.removals
-    rows: list[dict[str, str]] = []
-    if location is not None:
-        path = resolve_path(location, mill.loaded.path.parent)
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
-            if line.strip():
-                request = json.loads(line)
-                if not isinstance(request, dict) or not {"kind", "value"} <= set(request):
-                    raise removals.BadRemovalError(f"{path}:{number}: a request is an object with kind and value")
-                rows.append({"kind": str(request["kind"]), "value": str(request["value"])})
+    rows = [] if location is None else _read_requests(resolve_path(location, mill.loaded.path.parent))
     table = pa.Table.from_pylist(rows, schema=removals.REMOVAL_SCHEMA)
     removals.check_removals(table)
-    return [Part(name="00000", files={"rows": store_table(mill.store, table)})], [], {"requests": len(rows)}
+    if rows:
+        documents = _tables(action, "documents/", "documents", ["id", "url", "source"])
+        groups = _tables(action, "matches/", "matches", ["id", "leader_id"])
+        table = removals.expand_removals(table, documents, groups)
+    facts = {"requests": len(rows), "rows": len(table)}
+    return [Part(name="00000", files={"rows": store_table(mill.store, table)})], [], facts
+
+
+def _tables(action: Action, prefix: str, role: str, columns: list[str]) -> list[pa.Table]:
+    inputs = (artifact for name, artifact in action.inputs.items() if name.startswith(prefix))
+    return [table for artifact in inputs for _, table in artifact.tables(role, columns)]
+
+
+def _read_requests(path: Path) -> list[dict[str, str]]:
+    """The requests of a JSONL file; a line that is none is an error, because an ignored takedown would be worse."""
+    rows = []
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            request = json.loads(line)
+            rows.append({"kind": str(request["kind"]), "value": str(request["value"])})
+        except (ValueError, KeyError, TypeError):
+            raise removals.BadRemovalError(f"{path}:{number}: a request is an object with kind and value") from None
+    return rows

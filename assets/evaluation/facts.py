@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from assets.model.lineage import upstream
+from assets.model.lineage import plan_of, upstream
 from pipelines.core.artifacts import Artifact
 from pipelines.evaluation.reports.data import Digest, FunnelRow, LicenceRow, LossPoint, MixtureRow, ModelFacts
 from pipelines.model.plans.plan import Plan
@@ -18,13 +18,20 @@ STAGES = (
 MAX_POINTS = 600
 
 
-def model_facts(checkpoint: Artifact, plan: Plan) -> ModelFacts:
-    manifest = checkpoint.manifest
+def model_facts(mill: Mill, checkpoint: Artifact) -> ModelFacts:
+    """A checkpoint with the steps and tokens of its whole ancestry."""
+    manifest, plan = checkpoint.manifest, plan_of(checkpoint)
+    steps, tokens = int(manifest.facts["steps"]), int(manifest.facts["tokens"])
+    ancestor = plan.parent
+    while ancestor is not None:
+        before = mill.store.open(ancestor.manifest)
+        steps, tokens = steps + int(before.manifest.facts["steps"]), tokens + int(before.manifest.facts["tokens"])
+        ancestor = plan_of(before).parent
     return ModelFacts(
         name=f"{manifest.asset} {manifest.partition or ''}".strip(),
         parameters=plan.estimate.parameters,
-        steps=int(manifest.facts["steps"]),
-        tokens=int(manifest.facts["tokens"]),
+        steps=steps,
+        tokens=tokens,
         context_length=plan.architecture.max_positions,
         vocabulary=plan.architecture.vocab_size,
     )

@@ -178,7 +178,7 @@ def _make_report(mill: Mill, lane: str, kind: Kind, action: Action) -> Made:
     if kind == "base":
         generations = tuple(Generation(prompt, text) for prompt, text in zip(prompts, mine.texts, strict=True))
         report = BaseReport(
-            model=model_facts(checkpoint, plan), domains=domains, tasks=tasks, generations=generations, **common
+            model=model_facts(mill, checkpoint), domains=domains, tasks=tasks, generations=generations, **common
         )
         page, data = base_report_html(report), to_json(report)
     else:
@@ -189,8 +189,8 @@ def _make_report(mill: Mill, lane: str, kind: Kind, action: Action) -> Made:
         texts = zip(prompts, mine.texts, before.texts, strict=True)
         comparison = ComparisonReport(
             round=action.partition or "",
-            base_model=model_facts(parent, plan_of(parent)),
-            round_model=model_facts(checkpoint, plan),
+            base_model=model_facts(mill, parent),
+            round_model=model_facts(mill, checkpoint),
             domains=compared,
             summaries=summaries,
             tasks=compare_tasks(before.items, mine.items, config),
