@@ -16,6 +16,9 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer_facts.j
 def find_checkpoint(mill: Mill, name: str) -> Artifact:
     """`lane/base_checkpoint`, `lane/continued_checkpoint:r0001`, or `lane/released_checkpoint`."""
     asset, _, key = name.partition(":")
+    lane = asset.partition("/")[0]
+    if lane not in mill.project.lanes:
+        raise LookupError(f"{name}: there is no lane {lane!r}; lanes: {', '.join(mill.project.lanes)}")
     artifact = mill.get(asset, key or None)
     if asset.endswith("/released_checkpoint"):
         return mill.store.open(artifact.json("released")["manifest"])

@@ -60,7 +60,7 @@ def all_recipes(project: Project) -> dict[str, Recipe]:
         recipes += [
             *mixture.weights_recipes(project, lane),
             *plans.base_recipes(project, lane),
-            *mixture.recipes(project, lane, "base"),
+            *([] if project.lanes[lane].imported else mixture.recipes(project, lane, "base")),
             *training.recipes(project, lane, "base"),
             *reports.recipes(project, lane, "base"),
             *training.release_recipes(project, lane),

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 EVERY_SECONDS = 5.0
+SHORTEST_SECONDS = 0.5
+"""A rate over less than this is noise; a stage is first heard of when its first part is done."""
 
 
 @dataclass
@@ -30,9 +32,10 @@ class Progress:
         if not last and now - self._told < (0.2 if self.out.isatty() else EVERY_SECONDS):
             return
         self._told = now
-        seconds = max(now - self._started, 1e-6)
-        left = seconds / done * (total - done) if done else 0.0
-        text = f"  {stage}: {done}/{total}, {rows:,} rows, {rows / seconds:,.0f}/s, {left:.0f} s left"
+        seconds = now - self._started
+        text = f"  {stage}: {done}/{total}, {rows:,} rows"
+        if seconds >= SHORTEST_SECONDS and done:
+            text += f", {rows / seconds:,.0f}/s, {seconds / done * (total - done):.0f} s left"
         text += f", {note}" if note else ""
         self._write(text, keep=last)
 

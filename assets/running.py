@@ -23,7 +23,13 @@ from assets.progress import Progress
 from assets.recipe import Scope
 from resources.mill import Mill, current_home, open_mill
 
+STOPPING = frozenset({"StoreFullError", "ReloadNeededError"})
+"""Errors that are no fault of a batch and that every other step would meet too."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class StoppedError(RuntimeError):
+    """Nothing more can be done in this run; what is finished is kept."""
 
 
 @dataclass
@@ -98,8 +104,14 @@ class Runner:
         return keys
 
     def _batch(self, job: str, key: str) -> None:
-        if not self.job(job, key) and attempts_of(self.instance, key) >= MAX_ATTEMPTS:
-            give_up(self.mill, key, f"failed {MAX_ATTEMPTS} times; see its last run")
+        """Tried again at once, so that a batch that cannot be made is given up and the chain goes on without it."""
+        while not self.job(job, key):
+            attempts = attempts_of(self.instance, key)
+            if attempts >= MAX_ATTEMPTS:
+                give_up(self.mill, key, f"failed {MAX_ATTEMPTS} times; see its last run")
+                self.progress.line(f"  {key} was given up; the others go on. Once it is repaired, run again")
+                return
+            self.progress.line(f"  {key}: attempt {attempts + 1} of {MAX_ATTEMPTS}")
 
     def job(self, name: str, key: str | None = None, only: Iterable[str] | None = None) -> bool:
         """One job in this process, recorded in the instance. Failures are told and remembered."""
@@ -155,11 +167,18 @@ class Runner:
         steps = sum(event.is_step_success for event in result.all_events)
         state = "done" if result.success else "FAILED"
         self.progress.line(f"{name} {key or ''}: {state}, {computed} of {steps} steps computed, {seconds:.1f} s")
+        stop = ""
         for event in result.all_events:
             if event.is_step_failure:
-                message = _failure(event)
-                self.failures.append(f"{event.step_key} {key or ''}: {message}")
+                message, kinds = _failure(event)
                 self.progress.line(f"  {event.step_key}: {message}")
+                failure = f"{event.step_key} {key or ''}: {message}"
+                if failure not in self.failures:
+                    self.failures.append(failure)
+                if STOPPING & kinds:
+                    stop = message
+        if stop:
+            raise StoppedError(stop)
         return result.success
 
     def apply_project(self, tell: Callable[[str], object]) -> list[str]:
@@ -186,15 +205,21 @@ def _computed(event: dg.DagsterEvent) -> int:
     return int(value.value) if value is not None else 0  # type: ignore[union-attr]
 
 
-def _failure(event: dg.DagsterEvent) -> str:
-    """The innermost message of a step's failure, without the stack."""
+def _failure(event: dg.DagsterEvent) -> tuple[str, set[str]]:
+    """The message of a step's failure without the stack, and the names of its exceptions from the outside in.
+
+    Of our own errors the outermost speaks, because it was written for people; of others the innermost.
+    """
     data = event.step_failure_data
     if data.user_failure_data is not None and data.user_failure_data.description:
-        return data.user_failure_data.description
-    error = data.error
-    while error is not None and error.cause is not None:
+        return data.user_failure_data.description, set()
+    error, kinds = data.error, set[str]()
+    while error is not None:
+        kinds.add(error.cls_name or "")
+        if error.cause is None or (error.cls_name or "") in STOPPING:
+            return error.message.strip(), kinds
         error = error.cause
-    return error.message.strip() if error is not None else "no message; see the run in the UI"
+    return "no message; see the run in the UI", kinds
 
 
 @contextmanager

@@ -81,5 +81,7 @@ def _checkpoint(artifact: Artifact | None) -> str:
     if artifact is None:
         return "not trained yet"
     facts = artifact.manifest.facts
+    if not facts["steps"]:
+        return f"{facts['parameters']:,} parameters, imported"
     losses = f"loss {facts['first_loss']:.3f} -> {facts['last_loss']:.3f}"
     return f"{facts['parameters']:,} parameters, {facts['steps']:,} steps, {losses}"

@@ -7,7 +7,7 @@ batches, lanes, rounds and gates. Every field has a sentence; `gristmill schema`
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from pipelines.core.config import Config, operational
 from pipelines.core.documents import KEY_LENGTH, split_key
@@ -187,14 +187,27 @@ class LaneConfig(Config):
     include: tuple[SourceName, ...] = Field((), description="Sources that this lane trains on; none means all.")
     exclude: tuple[SourceName, ...] = Field((), description="Sources that this lane never trains on.")
     imported: str | None = operational(
-        None, "Folder of a Hugging Face checkpoint that is the base instead of a trained one."
+        None, "Folder of a Hugging Face checkpoint that is the base, in the place of `shape` and `base`."
     )
     shape: ShapeConfig = Field(default_factory=ShapeConfig, description="The model; its vocabulary is the tokenizer's.")
-    base: StageConfig = Field(description="Pretraining from nothing.")
+    base: StageConfig | None = Field(None, description="Pretraining from nothing; a lane has it unless it is imported.")
     rounds: RoundConfig = Field(description="Continued pretraining.")
     tokens_per_second: float | None = operational(
         None, "Measured training speed, for estimates; without it a short measurement is made."
     )
+
+    @model_validator(mode="after")
+    def _one_base(self) -> "LaneConfig":
+        if self.imported is None and self.base is None:
+            raise ValueError("a lane has `base`, its pretraining, or `imported`, the folder of a checkpoint")
+        if self.imported is not None and {"base", "shape"} & self.model_fields_set:
+            raise ValueError("an imported checkpoint brings its weights and its shape: leave out `base` and `shape`")
+        return self
+
+    @property
+    def first_stage(self) -> StageConfig:
+        """The stage that this lane trains first: its base, or the rounds of an imported one."""
+        return self.rounds if self.base is None else self.base
 
 
 class Project(Config):
@@ -264,10 +277,24 @@ class Project(Config):
         known_assets = [f"{lane}/{name}" for lane in self.lanes for name in ("base_checkpoint", "base_report")]
         for source, settings_of in self.corpus.sources.items():
             for batch, declared in settings_of.batches.items():
+                yield from self._crawl_overrides(source, batch)
                 if declared.after is not None and declared.after not in known_assets:
                     location = ("corpus", "sources", source, "batches", batch, "after")
                     yield location, f"there is no asset {declared.after!r}", declared.after, known_assets
         yield from self._dangling_batches()
+
+    def _crawl_overrides(self, source: str, batch: str) -> Iterator[Dangling]:
+        """What a batch says of its crawl is checked as the source's own settings are."""
+        base, changes = self.corpus.sources[source].crawl, self.corpus.sources[source].batches[batch].crawl
+        location = ("corpus", "sources", source, "batches", batch, "crawl")
+        if changes is not None and base is None:
+            yield location, f"the source {source!r} is not crawled", "crawl", []
+        elif changes is not None and base is not None:
+            try:
+                CrawlConfig.model_validate({**base.model_dump(), **changes})
+            except ValidationError as error:
+                for item in error.errors(include_url=False):
+                    yield (*location, *item["loc"]), item["msg"], str(item["loc"][-1]), list(CrawlConfig.model_fields)
 
     def _dangling_batches(self) -> Iterator[Dangling]:
         declared = [

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.reader import ReaderError
 
 from pipelines.core.fingerprint import digest_bytes
 from pipelines.project import Project
@@ -22,7 +23,7 @@ MAX_BYTES: Final = 1 << 20
 MAX_NODES: Final = 50_000
 MAX_DEPTH: Final = 40
 _TEXT_TAGS = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp"})
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
 
 _OPENING: Final = (
     yaml.BlockMappingStartToken,
@@ -120,6 +121,9 @@ class _Reader:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
         except UnicodeDecodeError as error:
             self._wrong(data[: error.start].count(b"\n") + 1, (), "is not UTF-8")
+            return None
+        except ReaderError as error:
+            self._wrong(text.count("\n", 0, error.position) + 1, (), f"is not YAML: {error.reason}")
             return None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
@@ -222,6 +226,21 @@ def _mistake(path: Path, reader: _Reader, error: dict[str, Any]) -> Mistake:
         known = sorted(set(_fields_at(Project, error["loc"][:-1])))
         name = str(error["loc"][-1])
         return Mistake(path, line, field, f"is not a field here; fields are {', '.join(known)}", _nearest(name, known))
+    if error["type"] in ("model_type", "model_attributes_type"):
+        fields = ", ".join(sorted(set(_fields_at(Project, error["loc"]))))
+        return Mistake(
+            path, line, field, f"must be a section with fields of {fields} (got {str(error['input'])[:60]!r})"
+        )
+    if error["type"] == "union_tag_not_found":
+        return _missing_tag(path, reader, location, error)
+    if error["type"] == "union_tag_invalid":
+        name, choices = (
+            error["ctx"]["discriminator"].strip("'"),
+            re.findall(r"'([^']*)'", error["ctx"]["expected_tags"]),
+        )
+        where, tag = (*location, name), str(error["ctx"]["tag"])
+        message = f"{tag[:60]!r} is not one of {', '.join(choices)}"
+        return Mistake(path, reader.line(where), _dotted(where), message, _nearest(tag, choices))
     if error["type"] == "missing":
         return Mistake(path, line, field, "is required and missing")
     if error["type"] in ("literal_error", "enum"):
@@ -236,7 +255,22 @@ def _mistake(path: Path, reader: _Reader, error: dict[str, Any]) -> Mistake:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "string_type" and isinstance(error["input"], bool | int | float):
         message += "; put it in quotes"
-    return Mistake(path, line, field, f"{message} (got {str(error['input'])[:60]!r})")
+    if error["type"] != "value_error" or not isinstance(
+        error["input"], dict
+    ):  # a section's rule names its fields itself
+        message += f" (got {str(error['input'])[:60]!r})"
+    return Mistake(path, line, field, message)
+
+
+def _missing_tag(path: Path, reader: _Reader, location: Location, error: dict[str, Any]) -> Mistake:
+    """The field that says which kind of section this is is not there: misspelt, or left out."""
+    name = error["ctx"]["discriminator"].strip("'")
+    written = [str(key) for key in error["input"]] if isinstance(error["input"], dict) else []
+    close = difflib.get_close_matches(name, written, n=1, cutoff=0.5)
+    if close:
+        where = (*location, close[0])
+        return Mistake(path, reader.line(where), _dotted(where), f"is not a field here; {name} is required", name)
+    return Mistake(path, reader.line(location), _dotted((*location, name)), "is required and missing")
 
 
 def _real_location(loc: tuple[Any, ...], reader: _Reader) -> Location:
@@ -256,7 +290,7 @@ def _fields_at(model: Any, loc: tuple[Any, ...]) -> Iterator[str]:
             yield from model.model_fields
         elif loc[0] in model.model_fields:
             yield from _fields_at(model.model_fields[loc[0]].annotation, loc[1:])
-        elif loc[0] == model.__name__:
+        elif loc[0] == model.__name__ or loc[0] in _tags(model):
             yield from _fields_at(model, loc[1:])
         return
     origin, arguments = get_origin(model), get_args(model)
@@ -269,6 +303,12 @@ def _fields_at(model: Any, loc: tuple[Any, ...]) -> Iterator[str]:
     elif origin is Union or arguments:
         for argument in arguments:
             yield from _fields_at(argument, loc)
+
+
+def _tags(model: type[BaseModel]) -> set[Any]:
+    """Values by which a union may tell this member from the others; they appear in a location, never in the file."""
+    annotations = [field.annotation for field in model.model_fields.values()]
+    return {value for kind in annotations if get_origin(kind) is Literal for value in get_args(kind)}
 
 
 def _without_echoes(mistakes: list[Mistake]) -> list[Mistake]:

@@ -6,6 +6,7 @@ and Google Cloud Storage have it as a conditional put. fsspec's generic fallback
 no lock; such a file system is refused unless the caller declares itself the single writer.
 """
 
+import errno
 import os
 import shutil
 import uuid
@@ -18,8 +19,16 @@ EXCLUSIVE_PROTOCOLS: Final = frozenset({"s3", "gs"})
 """fsspec file systems whose `mode="create"` is a conditional put, decided by the server."""
 
 
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says when a disk, a quota or a permitted file size is exhausted."""
+
+
 class StoreError(RuntimeError):
     """The store cannot do what was asked; the message says what, where and the remedy."""
+
+
+class StoreFullError(StoreError):
+    """There is no room to write: no fault of the data, and nothing after it would succeed."""
 
 
 class Backend(Protocol):
@@ -96,8 +105,8 @@ class LocalBackend:
         target = self.root / path
         make_folder(target.parent)
         temporary = self.scratch / f"create-{uuid.uuid4().hex}"
-        write_durably(temporary, data)
         try:
+            write_durably(temporary, data)
             os.link(temporary, target)
         except FileExistsError:
             return False

@@ -83,12 +83,12 @@ class Home:
             "GRISTMILL_PROJECT": str(self.project_file),
             "GRISTMILL_WORKERS": str(self.workers),
             "GRISTMILL_SINGLE_WRITER": "1" if self.single_writer else "0",
-            "NUMBA_CACHE_DIR": self.numba_cache or str(self.cache / "numba" / _library_digest()),
+            "NUMBA_CACHE_DIR": self.numba_cache or str(self.cache / "numba" / library_digest()),
             "TOKENIZERS_PARALLELISM": "false",
         }
 
 
-def _library_digest() -> str:
+def library_digest() -> str:
     """Digest of the library's sources. numba's own cache looks at a kernel's file alone and would keep a kernel whose
     imported constant changed; one folder for each state of the sources cannot be stale."""
     digest = hashlib.sha256()

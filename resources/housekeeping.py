@@ -3,8 +3,8 @@
 Collection marks from every kept reference, ledger entry and pin. A marked JSON object (a manifest, a plan, a release
 record) marks every object whose digest it names, so inputs, recorded facts and pinned parents are followed to the
 archive: everything a kept checkpoint needs stays. What is unmarked and older than the grace period is swept: objects,
-memos that name swept objects, unfinished files, work folders of finished trainings. It costs a look at the first byte
-of each marked object and a read of those that are JSON.
+memos that name swept objects, unfinished files, work folders of finished trainings, lock files that nobody holds. It
+costs a look at the first byte of each marked object and a read of those that are JSON.
 """
 
 import re
@@ -16,6 +16,7 @@ from pipelines.core.artifacts import Artifact, read_table
 from pipelines.core.fingerprint import digest_bytes, digest_file, rows_digest
 from pipelines.core.manifest import StoredFile, content_of
 from resources.backends import LocalBackend, StoreError
+from resources.locks import sweep_lock
 from resources.store import ActionMemo, ArtifactStore, PartMemo
 
 _DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
@@ -59,6 +60,7 @@ def collect(store: ArtifactStore, *, history: int | None, grace_seconds: float, 
         for path, _ in found.sweep:
             store.backend.delete(path)
         _remove_empty_work(store)
+    found.sweep += _free_locks(store, now - grace_seconds, delete=delete)
     return found
 
 
@@ -150,6 +152,18 @@ def _finished_work(store: ArtifactStore, before: float) -> list[tuple[str, int]]
         ):
             finished.append((path, size))
     return finished
+
+
+def _free_locks(store: ArtifactStore, before: float, *, delete: bool) -> list[tuple[str, int]]:
+    """Lock files that nobody holds; they are removed here, each under its own lock, if `delete` says so."""
+    if not isinstance(store.backend, LocalBackend):
+        return []
+    free = []
+    for path, size, changed in store.backend.walk("locks"):
+        full = store.backend.local_path(path)
+        if changed <= before and sweep_lock(full, delete=delete):
+            free.append((path, size))
+    return free
 
 
 def _remove_empty_work(store: ArtifactStore) -> None:

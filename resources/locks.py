@@ -1,14 +1,15 @@
 """Mutual exclusion by our own locks, one a name.
 
 A lock of a local store is `flock(2)`: the kernel frees it when its holder dies, however it dies. Waiting is said once,
-with the holder's process, and bounded.
+with the holder's process, and bounded. A lock file that nobody holds means nothing and may be removed; so whoever gets
+a lock looks whether the file is still the one of that name, and takes the new one if it is not.
 """
 
 import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -19,15 +20,16 @@ class BusyError(RuntimeError):
 @contextmanager
 def file_lock(path: Path, *, wait_seconds: float, tell: Callable[[str], None] = lambda _: None) -> Iterator[None]:
     """Hold `path` exclusively. Raises `BusyError` after `wait_seconds` with the holder's process id."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    deadline = time.monotonic() + wait_seconds
+    told = False
+    handle = _open(path)
     try:
-        deadline = time.monotonic() + wait_seconds
-        told = False
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                if _is_named(handle, path):
+                    break
+                _reopen(handle, path)
             except BlockingIOError:
                 holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
                 if time.monotonic() >= deadline:
@@ -41,3 +43,40 @@ def file_lock(path: Path, *, wait_seconds: float, tell: Callable[[str], None] = 
         yield
     finally:
         os.close(handle)
+
+
+def sweep_lock(path: Path, *, delete: bool) -> bool:
+    """Whether nobody holds this lock file; if so, and if told to, it is removed under its own lock."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = _is_named(handle, path)
+        if free and delete:
+            path.unlink()
+        return free
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+
+
+def _open(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def _reopen(handle: int, path: Path) -> None:
+    """Make `handle` the file that has this name now."""
+    fresh = _open(path)
+    os.dup2(fresh, handle, inheritable=False)
+    os.close(fresh)
+
+
+def _is_named(handle: int, path: Path) -> bool:
+    """Whether the open file is still the one that has this name."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(handle), path.stat())
+    return False

@@ -8,8 +8,10 @@ changed, only rows whose (id, text hash) the previous attribute part lacks are c
 Everything that a worker gives back was written, flushed, read back and compared before its digest is reported.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,7 +34,7 @@ from pipelines.core.manifest import (
     total_counts,
 )
 from pipelines.core.parts import PartResult
-from resources.backends import StoreError
+from resources.backends import FULL, StoreError, StoreFullError
 from resources.compute import ComputeEngine
 from resources.store import ArtifactStore, PartMemo
 
@@ -138,13 +140,12 @@ def store_table(store: ArtifactStore, table: pa.Table) -> StoredFile:
     """Write a table as Parquet, read it back, compare the rows digest, move it in."""
     table = table.replace_schema_metadata(None).combine_chunks()  # pages follow chunks: equal rows, equal bytes
     wanted = rows_digest(table)
-    path = store.scratch()
-    pq.write_table(table, path, compression="zstd", compression_level=3, row_group_size=8192, use_dictionary=False)
-    if rows_digest(read_table(path)) != wanted:
-        path.unlink()
-        raise StoreError(f"a part written to {path.parent} reads back differently: check that disk, then run again")
-    size = path.stat().st_size
-    return StoredFile(object=store.add_file(path), bytes=size, rows=len(table), rows_digest=wanted)
+    with _scratch(store) as path:
+        pq.write_table(table, path, compression="zstd", compression_level=3, row_group_size=8192, use_dictionary=False)
+        if rows_digest(read_table(path)) != wanted:
+            raise StoreError(f"a part written to {path.parent} reads back differently: check that disk, then run again")
+        size = path.stat().st_size
+        return StoredFile(object=store.add_file(path), bytes=size, rows=len(table), rows_digest=wanted)
 
 
 def store_raw(store: ArtifactStore, path: Path, rows: int | None = None) -> StoredFile:
@@ -155,9 +156,20 @@ def store_raw(store: ArtifactStore, path: Path, rows: int | None = None) -> Stor
 
 def store_array(store: ArtifactStore, array: np.ndarray[Any, Any]) -> StoredFile:
     """A flat array as a raw little-endian file, readable by `numpy.memmap`."""
+    with _scratch(store) as path:
+        # Not `tofile`, whose error on a full disk does not say so.
+        path.write_bytes(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+        return store_raw(store, path)
+
+
+@contextmanager
+def _scratch(store: ArtifactStore) -> Iterator[Path]:
+    """A path for an unfinished file, which goes if it is not moved: on a full disk it is what fills it."""
     path = store.scratch()
-    array.astype(array.dtype.newbyteorder("<"), copy=False).tofile(path)
-    return store_raw(store, path)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def store_bytes(store: ArtifactStore, data: bytes, rows: int | None = None) -> StoredFile:
@@ -197,6 +209,9 @@ class StageRunner:
     """What the current stage has to say that depends on machine and moment: told with it, never stored."""
     observe: Callable[[str, dict[str, float]], None] = lambda asset, values: None
     """Live curves: called with an external asset and its numbers while a stage runs."""
+    spent: list[str] = field(default_factory=list)
+    """Work folders that the stage which is being made needs no more once it is published, and not a moment before: a
+    kill in between would cost a whole training or crawl."""
 
     def produce(
         self, action: Action, make: Callable[[], tuple[Sequence[Part], Sequence[CheckRecord], dict[str, Any]]]
@@ -208,14 +223,27 @@ class StageRunner:
         digest = action.digest
         started = time.monotonic()
         self.notes.clear()
+        self.spent.clear()
         done = self.store.done(digest)
         if done is None:
             name = self.store.key_name(action.asset, action.partition)
             with self.store.lock(name, wait_seconds=self.lock_wait_seconds):
                 done = self.store.done(digest)
                 if done is None:
-                    parts, checks, facts = make()
-                    artifact = self.store.publish(self._manifest(action, digest, tuple(parts), tuple(checks), facts))
+                    try:
+                        parts, checks, facts = make()
+                        manifest = self._manifest(action, digest, tuple(parts), tuple(checks), facts)
+                        artifact = self.store.publish(manifest)
+                    except OSError as error:
+                        if error.errno not in FULL:
+                            raise
+                        raise StoreFullError(
+                            f"{action.asset} {action.partition or ''}: no room to write in {self.store.url} "
+                            f"({os.strerror(error.errno)}): free space there (`gristmill gc`), or move the store with "
+                            "GRISTMILL_STORE, then run again: finished parts are kept"
+                        ) from error
+                    for folder in self.spent:
+                        self.store.drop_work(folder)
                     self.computed[digest], self.seconds[digest] = True, time.monotonic() - started
                     return artifact
         self.store.refer(done)

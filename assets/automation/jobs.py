@@ -9,7 +9,7 @@ from pipelines.project import Project
 
 TRAINING_TAG = {"gristmill/training": "yes"}
 ROUND_ASSETS = ("continued_plan", "continued_mixture", "continued_checkpoint", "continued_report")
-BASE_ASSETS = ("base_plan", "base_mixture", "base_checkpoint", "base_report")
+BASE_ASSETS = ("base_plan", "base_mixture", "base_checkpoint", "base_report", "released_checkpoint")
 
 
 def build_jobs(project: Project, graph: Graph) -> dict[str, dg.JobDefinition | UnresolvedAssetJobDefinition]:
@@ -38,7 +38,7 @@ def build_jobs(project: Project, graph: Graph) -> dict[str, dg.JobDefinition | U
     for lane in project.lanes:
         add(
             f"train_{lane}_base",
-            [f"{lane}/{name}" for name in BASE_ASSETS] + [f"{lane}/released_checkpoint"],
+            [name for part in BASE_ASSETS if (name := f"{lane}/{part}") in graph.recipes],
             f"Pretrain the base of {lane} on the newest complete snapshot, evaluate and release it.",
             tags=TRAINING_TAG,
         )

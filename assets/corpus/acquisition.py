@@ -126,7 +126,7 @@ def _crawled(mill: Mill, action: Action, crawl: CrawlConfig) -> tuple[list[Part]
         files[f"archive/{name}"] = stored
         rows.append({"path": name, "bytes": stored.bytes, "digest": stored.object, "object": stored.object})
     files["files"] = store_table(mill.store, pa.Table.from_pylist(rows, schema=INVENTORY_WITH_OBJECTS))
-    mill.store.drop_work(f"crawl/{action.digest}")
+    mill.runner.spent.append(f"crawl/{action.digest}")
     counts = {"files": len(rows), "pages": summary.pages, "bytes": summary.bytes, "urls": summary.urls_seen}
     facts = {f"outcome/{name}": count for name, count in summary.outcomes.items()}
     facts |= {f"robots/{host}": verdict for host, verdict in summary.robots.items()}

@@ -46,6 +46,9 @@ def loss_points(checkpoint: Artifact) -> tuple[LossPoint, ...]:
 
 
 def mixture_rows(mill: Mill, checkpoint: Artifact, plan: Plan) -> tuple[MixtureRow, ...]:
+    """Streams with their shares; none for an imported checkpoint."""
+    if plan.imported:
+        return ()
     mixture = mill.store.open(checkpoint.manifest.inputs["mixture"].manifest)
     length = plan.train.sequence_length
     return tuple(
@@ -59,7 +62,9 @@ def _arrays(mill: Mill, plan: Plan) -> list[Artifact]:
 
 
 def funnel(mill: Mill, plan: Plan) -> tuple[FunnelRow, ...]:
-    """Documents in, kept and dropped by reason, summed over the plan's batches."""
+    """Documents in, kept and dropped by reason, summed over the plan's batches; none for an imported checkpoint."""
+    if plan.imported:
+        return ()
     rows: dict[str, FunnelRow] = {}
     totals: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for arrays in _arrays(mill, plan):

@@ -9,6 +9,7 @@ from assets.recipe import Made, NotReadyError, Recipe, Scope
 from pipelines.core.artifacts import Artifact
 from pipelines.core.fingerprint import digest_json
 from pipelines.core.manifest import Part, StoredFile
+from pipelines.corpus.acquisition.packages import resolve_path
 from pipelines.model.config import ArchitectureConfig, TrainConfig
 from pipelines.model.estimates.cost import estimate
 from pipelines.model.plans.plan import PLAN, HeldOutBatch, Plan, PlanEstimate, PlannedPart
@@ -32,7 +33,7 @@ def base_recipes(project: Project, lane: str) -> list[Recipe]:
 
     def make(mill: Mill, action: Action) -> Made:
         snapshot, weights = action.inputs["snapshot"], action.inputs["weights"]
-        plan = build_plan(mill, lane, "base", mill.project.lanes[lane].base, snapshot, weights, None)
+        plan = build_plan(mill, lane, "base", mill.project.lanes[lane].first_stage, snapshot, weights, None)
         return publish_plan(mill, plan)
 
     return [
@@ -44,7 +45,7 @@ def base_recipes(project: Project, lane: str) -> list[Recipe]:
             scope=Scope.ONCE,
             inputs={"snapshot": "corpus_snapshot", "weights": f"{lane}/mixture_weights"},
             algorithms=(PLAN,),
-            config=lambda project, key: _stage_identity(project, lane, project.lanes[lane].base),
+            config=lambda project, key: _base_identity(project, lane),
             pinned=pinned,
             settled=lambda mill, key: mill.store.latest(f"{lane}/base_plan"),
             make=make,
@@ -130,7 +131,14 @@ def build_plan(
         role: tokenizer.bytes_of(role) for role in ("tokenizer.json", "tokenizer_config.json", "tokenizer_facts.json")
     }
     facts = TokenizerBundle.from_files(files).facts
-    architecture = settings.shape.with_vocabulary(facts.vocab_size)
+    parent_plan = plan_of(parent) if parent is not None else None
+    imported: str | None = None
+    if parent_plan is not None:
+        architecture = parent_plan.architecture
+    elif settings.imported is not None:
+        architecture, imported = _imported(mill, settings.imported, facts.vocab_size)
+    else:
+        architecture = settings.shape.with_vocabulary(facts.vocab_size)
     sources = set(mill.project.lane_sources(lane))
     parts: list[PlannedPart] = []
     held_out: list[HeldOutBatch] = []
@@ -141,7 +149,7 @@ def build_plan(
         if row["heldout_documents"]:
             documents = arrays.manifest.inputs["documents"].manifest
             held_out.append(HeldOutBatch(partition=row["key"], domain=row["domain"], manifest=documents))
-        if row["source"] in sources:
+        if row["source"] in sources and imported is None:
             parts += [
                 PlannedPart(
                     partition=row["key"],
@@ -156,7 +164,6 @@ def build_plan(
                 for part in arrays.parts
             ]
     mixture = stage.mixture.model_copy(update={"sequence_length": stage.train.sequence_length})
-    parent_plan = plan_of(parent) if parent is not None else None
     return Plan(
         lane=lane,
         kind=kind,
@@ -166,6 +173,7 @@ def build_plan(
         evaluation_sets=pin(mill.get("evaluation_sets")),
         weights=pin(weights),
         parts=tuple(parts),
+        imported=imported,
         seen=parent_plan.partitions if parent_plan else None,
         held_out=tuple(held_out),
         mixture=mixture,
@@ -176,6 +184,23 @@ def build_plan(
         end_of_text_id=facts.end_of_text_id,
         estimate=_estimate(stage.train, architecture),
     )
+
+
+def _imported(mill: Mill, location: str, vocabulary: int) -> tuple[ArchitectureConfig, str]:
+    """The architecture of an imported checkpoint and the digest of its files. Its vocabulary must hold the tokenizer's.
+
+    Raises `ValueError` where it does not.
+    """
+    from pipelines.model.hf_layout import folder_digests, read_architecture
+
+    folder = resolve_path(location, mill.loaded.path.parent)
+    architecture = read_architecture(folder)
+    if architecture.vocab_size < vocabulary:
+        raise ValueError(
+            f"the checkpoint {folder} has {architecture.vocab_size:,} embeddings, the lane's tokenizer {vocabulary:,} "
+            "ids: import the tokenizer that belongs to it"
+        )
+    return architecture, digest_json(folder_digests(folder))
 
 
 def _estimate(train: TrainConfig, architecture: ArchitectureConfig) -> PlanEstimate:
@@ -202,6 +227,13 @@ def _stage_identity(project: Project, lane: str, stage: StageConfig) -> dict[str
     }
 
 
+def _base_identity(project: Project, lane: str) -> dict[str, Any]:
+    settings = project.lanes[lane]
+    if settings.base is None:
+        return {"tokenizer": settings.tokenizer, "imported": True}
+    return _stage_identity(project, lane, settings.base)
+
+
 def _round_identity(project: Project, lane: str) -> dict[str, Any]:
     rounds = project.lanes[lane].rounds
     limits = {name: getattr(rounds, name) for name in ("min_new_tokens", "max_hours", "max_memory_gb")}
@@ -212,15 +244,14 @@ def publish_plan(mill: Mill, plan: Plan) -> Made:
     facts = {
         "identity": plan.identity,
         "parameters": plan.estimate.parameters,
-        "planned_tokens": plan.estimate.tokens,
-        "flops": plan.estimate.flops,
+        "planned_tokens": 0 if plan.imported else plan.estimate.tokens,
+        "flops": 0.0 if plan.imported else plan.estimate.flops,
         "peak_bytes": plan.estimate.peak_bytes,
         "new_tokens": plan.new_tokens,
     }
-    seconds = plan.estimate.tokens / training_rate(
-        mill.home, mill.project.lanes[plan.lane], plan.train, plan.architecture
-    )
-    mill.runner.notes["estimated_seconds"] = round(seconds, 1)
+    if plan.imported is None:
+        rate = training_rate(mill.home, mill.project.lanes[plan.lane], plan.train, plan.architecture)
+        mill.runner.notes["estimated_seconds"] = round(plan.estimate.tokens / rate, 1)
     data = plan.encode()
     file = StoredFile(object=mill.store.add_bytes(data), bytes=len(data), rows_digest=plan.identity)
     return [Part(name="00000", files={"plan": file})], [], facts

@@ -13,7 +13,7 @@ from assets.model.lineage import array_paths, model_folder, pin, plan_of
 from assets.recipe import Made, Recipe, Scope
 from assets.tokens.mixture import Kind
 from pipelines.core.artifacts import Artifact
-from pipelines.core.fingerprint import Algorithm
+from pipelines.core.fingerprint import Algorithm, digest_json
 from pipelines.core.manifest import CheckRecord, Part
 from pipelines.model.algorithms import TRAINING_ALGORITHMS
 from pipelines.model.plans.plan import Plan
@@ -40,7 +40,7 @@ def recipes(project: Project, lane: str, kind: Kind) -> list[Recipe]:
             description="Weights, configuration and tokenizer in Hugging Face layout; optimiser state; loss curve.",
             kinds=frozenset({"torch", "safetensors"}),
             scope=Scope.ONCE if kind == "base" else Scope.ROUNDS,
-            inputs={"plan": f"{lane}/{kind}_plan", "mixture": f"{lane}/{kind}_mixture"},
+            inputs={"plan": f"{lane}/{kind}_plan"} | ({} if imported else {"mixture": f"{lane}/{kind}_mixture"}),
             algorithms=TRAINING_ALGORITHMS,
             config=lambda project, key: {"imported": imported is not None},
             make=_make_imported if imported else _make_checkpoint,
@@ -92,8 +92,7 @@ def _make_checkpoint(mill: Mill, action: Action) -> Made:
     mill.runner.notes["training_seconds"] = round(result.seconds, 1)
     mill.runner.notes["estimated_peak_bytes"] = plan.estimate.peak_bytes
     made = _published(mill, plan, result.checkpoint, _losses(result.checkpoint, plan))
-    shutil.rmtree(work / "parent", ignore_errors=True)
-    mill.store.drop_work(name)
+    mill.runner.spent.append(name)
     return made
 
 
@@ -173,7 +172,7 @@ def _published(mill: Mill, plan: Plan, folder: Path, losses: pa.Table) -> Made:
     facts = {
         "parameters": plan.estimate.parameters,
         "steps": len(curve),
-        "tokens": plan.train.total_tokens,
+        "tokens": len(curve) * plan.train.tokens_per_step,
         "first_loss": round(curve[0], 6) if curve else 0.0,
         "last_loss": round(curve[-1], 6) if curve else 0.0,
         "weights": files["model.safetensors"].object,
@@ -184,23 +183,23 @@ def _published(mill: Mill, plan: Plan, folder: Path, losses: pa.Table) -> Made:
 def _make_imported(mill: Mill, action: Action) -> Made:
     """A base that somebody else trained: a Hugging Face folder, loaded, checked and written in our layout."""
     from pipelines.corpus.acquisition.packages import resolve_path
-    from pipelines.model.hf_layout import load_model, save_model
+    from pipelines.model.hf_layout import folder_digests, load_model, save_model
 
     plan = plan_of(action.inputs["plan"])
     folder = resolve_path(mill.project.lanes[plan.lane].imported or "", mill.loaded.path.parent)
-    model = load_model(folder)
-    if model.config.identity() != plan.architecture.identity():
+    if digest_json(folder_digests(folder)) != plan.imported:
         raise ValueError(
-            f"the checkpoint {folder} is {model.config.identity()}, the lane {plan.lane} declares "
-            f"{plan.architecture.identity()}: make `shape` and the tokenizer those of the checkpoint"
+            f"{folder} is not the checkpoint that {plan.lane}/base_plan names: put its files back, or give the new "
+            "ones to a new lane"
         )
+    model = load_model(folder)
     work = mill.store.work_folder(f"training/{action.digest}")
     save_model(work, model, bos_token_id=plan.end_of_text_id, eos_token_id=plan.end_of_text_id)
     schema = {"step": pa.int64(), "loss": pa.float64(), "learning_rate": pa.float64()}
     parts, _, facts = _published(
         mill, plan, work, pa.table({name: pa.array([], kind) for name, kind in schema.items()})
     )
-    mill.store.drop_work(f"training/{action.digest}")
+    mill.runner.spent.append(f"training/{action.digest}")
     check = CheckRecord(name="finite", passed=True, description="an imported checkpoint has no curve of ours")
     return parts, [check], facts
 

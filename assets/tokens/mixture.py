@@ -67,7 +67,7 @@ def recipes(project: Project, lane: str, kind: Kind) -> list[Recipe]:
 
 
 def _weights_config(project: Project, lane: str) -> dict[str, Any]:
-    base = project.lanes[lane].base
+    base = project.lanes[lane].first_stage
     return {
         "sources": project.lane_sources(lane),
         "tokenizer": project.lanes[lane].tokenizer,
@@ -85,7 +85,7 @@ def _make_weights(mill: Mill, lane: str, action: Action) -> Made:
         for row in action.inputs["snapshot"].whole("rows").to_pylist()
         if row["tokenizer"] == settings.tokenizer and row["source"] in sources and row["content"] is not None
     ]
-    stage = settings.base
+    stage = settings.first_stage
     length = stage.train.sequence_length
     streams = group_streams(parts, stage.mixture)
     units = {stream.name: max(stream.tokens - 1, 0) // length for stream in streams}

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Config(BaseModel):
-    """A frozen configuration model that rejects unknown fields."""
+    """A frozen configuration model that rejects unknown fields and numbers that are not finite (JSON has none)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     def identity(self) -> dict[str, Any]:
         """The JSON-ready values that decide the output: all fields but the operational ones, nested models included."""

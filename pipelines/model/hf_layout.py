@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pipelines.core.fingerprint import digest_file
 from pipelines.model.config import ArchitectureConfig, Bias, Family
 from pipelines.model.estimates.parameters import parameter_count
 from pipelines.model.transformer import Transformer, empty_model
@@ -161,6 +162,11 @@ def load_model(folder: Path) -> Transformer:
     if missing:
         raise UnsupportedModelError(f"{folder}: {len(missing)} tensors are missing, first {min(missing)!r}")
     return model
+
+
+def folder_digests(folder: Path) -> dict[str, str]:
+    """File name -> SHA-256 of the configuration and the weights: what decides the model of a folder."""
+    return {path.name: digest_file(path) for path in (folder / CONFIG, *_weight_files(folder))}
 
 
 def _plausible(config: ArchitectureConfig, files: list[Path]) -> ArchitectureConfig:

@@ -191,9 +191,13 @@ def test_a_dry_run_says_what_a_deletion_does_and_touches_nothing(mill: toys.Mill
     mill.all([["new"], *TEXTS[1:]])
     mill.store.add_bytes(b"an orphan")
     mill.store.scratch().write_bytes(b"unfinished")
-    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in root(mill.store).rglob("*") if path.is_file()}
+    before = {
+        path: (path.read_bytes(), path.stat().st_mtime_ns) for path in root(mill.store).rglob("*") if path.is_file()
+    }
     planned = sweep(mill.store, history=1, delete=False)
-    after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in root(mill.store).rglob("*") if path.is_file()}
+    after = {
+        path: (path.read_bytes(), path.stat().st_mtime_ns) for path in root(mill.store).rglob("*") if path.is_file()
+    }
     assert after == before
     done = sweep(mill.store, history=1)
     assert done.sweep == planned.sweep != []
@@ -268,14 +272,16 @@ def test_work_of_published_trainings_goes_and_open_work_stays(mill: toys.Mill) -
 
 
 def test_a_checkpoint_keeps_what_its_plan_pins(store: ArtifactStore) -> None:
-    """As trainings do it: checkpoint -> plan (an input) -> a JSON file that pins the parent and a snapshot by manifest."""
+    """As trainings do it: checkpoint -> plan (an input) -> a JSON file that pins parent and snapshot by manifest."""
     grandparent = store.publish(note(store, "documents", text="archive"))
     parent = store.publish(note(store, "base_checkpoint", text="weights", inputs={"documents": grandparent}))
     snapshot = store.publish(note(store, "snapshot", text="1"))
     pins = {"parent": {"manifest": parent.digest}, "parts": [{"manifest": snapshot.digest}]}
     plan = note(store, "plan", text="waste")
     plan_part = plan.parts[0].model_copy(update={"files": {"plan": store_bytes(store, json.dumps(pins).encode())}})
-    plan = store.publish(plan.model_copy(update={"parts": (plan_part,), "content": content_of("pure", plan.action, (plan_part,))}))
+    plan = store.publish(
+        plan.model_copy(update={"parts": (plan_part,), "content": content_of("pure", plan.action, (plan_part,))})
+    )
     store.publish(note(store, "round_checkpoint", text="round", inputs={"plan": plan}))
     for asset in ("documents", "base_checkpoint", "snapshot"):
         store.publish(note(store, asset, text="another, later"))
@@ -368,7 +374,11 @@ def test_exactly_what_references_lead_to_is_kept(
         if kind == "publish" or (kind in ("derive", "again") and not made):
             made.append(store.publish(note(store, f"a{name}", text=str(version))))
         elif kind == "derive":
-            made.append(store.publish(note(store, f"b{name}", text=f"{version}{len(made)}", inputs={"x": made[name % len(made)]})))
+            made.append(
+                store.publish(
+                    note(store, f"b{name}", text=f"{version}{len(made)}", inputs={"x": made[name % len(made)]})
+                )
+            )
         elif kind == "again":
             store.refer(made[name % len(made)])
         else:

@@ -154,7 +154,9 @@ words = st.text("aeb", max_size=8)
     data=st.data(),
     key=st.integers(0, 2**60),
 )
-def test_reused_rows_equal_a_full_computation(mill: toys.Mill, before: list[str], data: st.DataObject, key: int) -> None:
+def test_reused_rows_equal_a_full_computation(
+    mill: toys.Mill, before: list[str], data: st.DataObject, key: int
+) -> None:
     """Any edits, insertions, deletions: the same manifest bytes, and no known row is computed again."""
     after = [data.draw(st.just(text) | words) for text in before] + data.draw(st.lists(words, max_size=3))
     after = after[data.draw(st.integers(0, 2)) :] if data.draw(st.booleans()) else after

@@ -71,6 +71,7 @@ class Plan(Record):
     evaluation_sets: Pinned
     weights: Pinned
     parts: tuple[PlannedPart, ...]
+    imported: str | None = Field(None, description="Digest of the checkpoint that is imported: nothing is trained")
     seen: tuple[str, ...] | None = Field(description="Partitions that the parent saw; null for a base")
     held_out: tuple[HeldOutBatch, ...]
     mixture: MixtureConfig
@@ -99,6 +100,7 @@ class Plan(Record):
             "tokenizer": self.tokenizer.content,
             "parts": [part.model_dump(exclude={"manifest"}) for part in self.parts],
             "seen": self.seen,
+            "imported": self.imported,
             "end_of_text_id": self.end_of_text_id,
         }
         return digest_json({**configs, **rest})

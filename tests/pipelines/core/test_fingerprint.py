@@ -1,9 +1,10 @@
-"""Digests against a slow pure-Python one, under every way of storing the same rows, and for every way of changing them."""
+"""Digests against a slow pure-Python one, under every way of storing the same rows and every way of changing them."""
 
 import hashlib
 import io
 import json
 import struct
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def resized(kind: pa.DataType) -> pa.DataType:
 
 def rechunked(table: pa.Table, cuts: list[int]) -> pa.Table:
     places = sorted({0, table.num_rows, *(cut for cut in cuts if cut <= table.num_rows)})
-    pieces = [table.slice(start, stop - start) for start, stop in zip(places, places[1:], strict=False)]
+    pieces = [table.slice(start, stop - start) for start, stop in pairwise(places)]
     return pa.concat_tables(pieces) if pieces else table
 
 

@@ -34,7 +34,7 @@ def test_names_do_not_run_together() -> None:
 def test_a_generator_is_its_own() -> None:
     """Neither numpy's global state nor another stream moves it."""
     wanted = generator(1, "x").random(4)
-    np.random.seed(0)  # noqa: NPY002
+    np.random.seed(0)
     generator(1, "y").random(100)
     assert np.array_equal(generator(1, "x").random(4), wanted)
 

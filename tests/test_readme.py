@@ -1,0 +1,45 @@
+"""The README's commands exist and its project file is valid: documentation that no longer runs is a bug."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from assets.cli import _parser
+from pipelines.project import Project
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def commands() -> list[str]:
+    """`gristmill ...` lines of the shell blocks, comments removed."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.S)
+    lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith(".venv/bin/gristmill")]
+
+
+@pytest.mark.parametrize("line", commands())
+def test_every_command_parses(line: str) -> None:
+    arguments = shlex.split(line.replace("<id>", "0" * 32))[1:]
+    assert callable(_parser().parse_args(arguments).command)
+
+
+def test_every_make_target_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", README, re.M))
+    assert named and named <= targets
+
+
+def test_the_example_project_is_valid() -> None:
+    example = re.search(r"```yaml\n(.*?)```", README, re.S)
+    assert example
+    project = Project.model_validate(yaml.safe_load(example[1]))
+    assert list(project.dangling_names()) == []
+
+
+def test_every_folder_of_the_table_exists() -> None:
+    for folder in re.findall(r"^\| `([a-z_/]+)/` \|", README, re.M):
+        assert (ROOT / folder).is_dir(), folder
