@@ -94,14 +94,11 @@ def _mill() -> Mill:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from assets.running import Runner, StoppedError, instance_of_home
+    from assets.running import Runner, instance_of_home
 
     with instance_of_home() as instance:
         runner = Runner.of_instance(instance)
-        try:
-            good = runner.run() if options.select is None else runner.select(options.select, options.partition)
-        except StoppedError:
-            good = False
+        good = runner.run() if options.select is None else runner.select(options.select, options.partition)
         runner.mill.close()
         for failure in runner.failures:
             print(f"gristmill: {failure}", file=sys.stderr)

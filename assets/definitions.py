@@ -8,11 +8,13 @@ import dagster as dg
 
 from assets.automation import jobs, schedules, sensors
 from assets.graph import build_graph
+from resources.lifeline import end_with_owner
 from resources.mill import current_home, open_mill
 
 
 def load() -> dg.Definitions:
     """Definitions of the current home's project."""
+    end_with_owner()
     project = open_mill(current_home()).project
     graph = build_graph(project)
     named = jobs.build_jobs(project, graph)

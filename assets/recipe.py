@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.automation.reaping import claim
 from assets.presentation import metadata_of
 from pipelines.core.artifacts import Artifact
 from pipelines.core.documents import split_key
@@ -23,6 +24,8 @@ from resources.stages import Action
 from resources.store import CheckFailedError
 
 Made = tuple[Sequence[Part], Sequence[CheckRecord], dict[str, Any]]
+IN_ORDER = {"gristmill/order": "in order"}
+"""Tag of a run whose launcher takes batches in their order: what is missing then did fail, and will not come."""
 
 
 class Scope(Enum):
@@ -149,6 +152,7 @@ def asset_of(
         retry_policy=None,
     )
     def body(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
+        claim(context.instance, context.run)
         mill = open_mill(current_home())
         mill.runner.observe = lambda asset, values: context.log_event(
             dg.AssetObservation(asset_key=asset.split("/"), metadata=dict(values))
@@ -160,6 +164,8 @@ def asset_of(
             yield from _check_results(recipe, failure.checks)
             raise dg.Failure(description=str(failure), allow_retries=False) from failure
         except NotReadyError as wait:
+            if IN_ORDER.items() <= context.run.tags.items():
+                raise dg.Failure(description=str(wait), allow_retries=False) from wait
             raise dg.RetryRequested(max_retries=60, seconds_to_wait=5) from wait
         yield from _check_results(recipe, artifact.manifest.checks)
         yield dg.MaterializeResult(

@@ -6,6 +6,7 @@ arrives after something (`after:`) is taken in the next turn. A failed batch sto
 """
 
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,14 +14,14 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from assets.automation.arrivals import seal_arrivals
-from assets.automation.attempts import MAX_ATTEMPTS, attempts_of
+from assets.automation.attempts import MAX_ATTEMPTS, failures_of
 from assets.automation.partitions import batches, rounds
 from assets.automation.reaping import PROCESS_TAG, process_tag, reap_dead_runs
-from assets.automation.settling import bound_rounds, give_up, snapshot_due
+from assets.automation.settling import bound_rounds, give_up, unsettled_batches
 from assets.graph import Graph, build_graph
 from assets.planning import stale_steps
 from assets.progress import Progress
-from assets.recipe import Scope
+from assets.recipe import IN_ORDER, Scope
 from resources.mill import Mill, current_home, open_mill
 
 STOPPING = frozenset({"StoreFullError", "ReloadNeededError"})
@@ -58,10 +59,13 @@ class Runner:
         for run_id in reap_dead_runs(self.instance):
             self.progress.line(f"reaped run {run_id}: its process is gone")
         seal_arrivals(self.mill)
-        while True:
-            self._turn()
-            if not seal_arrivals(self.mill):
-                return not self.failures
+        try:
+            while True:
+                self._turn()
+                if not seal_arrivals(self.mill):
+                    return not self.failures
+        except StoppedError:
+            return False
 
     def _turn(self) -> None:
         self.job("prepare_requests")
@@ -73,7 +77,7 @@ class Runner:
             for key in keys:
                 if self.mill.store.latest("clean_documents", key) is not None:
                     self._batch("tokenize_batch", key)
-        if snapshot_due(self.mill).run_key is not None or self.mill.store.latest("corpus_snapshot") is not None:
+        if keys and not unsettled_batches(self.mill):
             self.job("take_snapshot")
         if self.mill.store.latest("corpus_snapshot") is None:
             return
@@ -105,13 +109,17 @@ class Runner:
 
     def _batch(self, job: str, key: str) -> None:
         """Tried again at once, so that a batch that cannot be made is given up and the chain goes on without it."""
+        own = failures_of(self.instance, key).own
         while not self.job(job, key):
-            attempts = attempts_of(self.instance, key)
-            if attempts >= MAX_ATTEMPTS:
-                give_up(self.mill, key, f"failed {MAX_ATTEMPTS} times; see its last run")
+            failures = failures_of(self.instance, key)
+            if failures.own >= MAX_ATTEMPTS:
+                give_up(self.mill, key, failures.reason)
                 self.progress.line(f"  {key} was given up; the others go on. Once it is repaired, run again")
                 return
-            self.progress.line(f"  {key}: attempt {attempts + 1} of {MAX_ATTEMPTS}")
+            if failures.own == own:  # it waits for something that is not made here
+                return
+            own = failures.own
+            self.progress.line(f"  {key}: attempt {own + 1} of {MAX_ATTEMPTS}")
 
     def job(self, name: str, key: str | None = None, only: Iterable[str] | None = None) -> bool:
         """One job in this process, recorded in the instance. Failures are told and remembered."""
@@ -132,7 +140,10 @@ class Runner:
         for scope in (Scope.ONCE, Scope.BATCHES, Scope.ROUNDS):
             keys = [recipe.key for recipe in recipes if recipe.scope is scope]
             for partition in self._keys_of(scope, recipes, key) if keys else []:
-                self._execute(definition, selection, partition, keys, time.monotonic())
+                try:
+                    self._execute(definition, selection, partition, keys, time.monotonic())
+                except StoppedError:
+                    return False
         return not self.failures
 
     def _keys_of(self, scope: Scope, recipes: list, key: str | None) -> list[str | None]:
@@ -153,8 +164,10 @@ class Runner:
         selection: list[dg.AssetKey] | None,
         started: float,
     ) -> bool:
-        tags = {PROCESS_TAG: process_tag(), "gristmill/launched_by": "command line"}
+        run_id = str(uuid.uuid4())
+        tags = {PROCESS_TAG: process_tag(run_id), "gristmill/launched_by": "command line", **IN_ORDER}
         result = definition.execute_in_process(
+            run_id=run_id,
             instance=self.instance,
             partition_key=key,
             asset_selection=selection,

@@ -15,8 +15,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait as wait_for
 from typing import Any, TypeVar
+
+from resources.lifeline import die_with_parent_process
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -40,19 +41,12 @@ def die_with_parent() -> None:
 
 def _start_worker() -> None:
     die_with_parent()  # of the fork server, which is this process's parent
-    threading.Thread(target=_die_with_owner, name="owner", daemon=True).start()
+    threading.Thread(target=die_with_parent_process, name="owner", daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import pyarrow
 
     pyarrow.set_cpu_count(1)
     pyarrow.set_io_thread_count(1)
-
-
-def _die_with_owner() -> None:
-    owner = multiprocessing.parent_process()
-    if owner is not None:
-        wait_for([owner.sentinel])
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class ComputeEngine:

@@ -1,7 +1,8 @@
 """Named places where a test can kill the process, to prove that nothing half-written is ever found.
 
 `GRISTMILL_FAILPOINT=<name>:<n>[:<marker file>]` sends SIGKILL to the process at the n-th time it passes `name`. The
-variable is inherited by workers and trainers; with a marker file only the first process that gets there dies.
+variable is inherited by workers and trainers; with a marker file only the first process that gets there dies, and its
+id is in the file.
 """
 
 import os
@@ -37,7 +38,8 @@ def failpoint(name: str) -> None:
         return
     if marker:
         try:
-            Path(marker).touch(exist_ok=False)
+            with Path(marker).open("x") as file:
+                file.write(str(os.getpid()))
         except FileExistsError:
             return
     os.kill(os.getpid(), signal.SIGKILL)

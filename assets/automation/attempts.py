@@ -1,44 +1,117 @@
-"""Failed keys: how often they were tried, and giving up.
+"""Failed runs: what they say about a batch, how often to ask again, and giving up.
 
-Dagster never requests a failed key again by itself. A key counts as failed when its newest run failed (a cancel is the
-user's decision and is left alone). After three attempts the batch is given up: a ledger entry names the reason, the
-dedup chain skips it and the snapshot lists it as absent. A later success makes it present again.
+Dagster never requests a failed key again by itself, and a sensor's run key dedupes for ever, failed runs included. A
+key counts as failed when its newest run failed (a cancel is the user's decision and is left alone). A run that was
+killed, or ended for a reason outside its batch (an earlier batch is missing, the disk is full), says nothing about it.
+After three failures of its own the batch is given up: a ledger entry names the reason, the dedup chain skips it and the
+snapshot lists it as absent. A later success makes it present again. A batch whose runs are killed time and again (for
+memory, most often) is given up too, after ten.
 """
+
+from enum import Enum
+from typing import NamedTuple
 
 import dagster as dg
 from dagster._core.storage.dagster_run import RunsFilter
-from dagster._core.storage.tags import PARTITION_NAME_TAG
+from dagster._core.storage.tags import PARTITION_NAME_TAG, RUN_KEY_TAG
+from dagster._utils.error import SerializableErrorInfo
 
 from assets.automation.settling import given_up
 from assets.graph import Graph
 from resources.mill import Mill
 
 MAX_ATTEMPTS = 3
+MAX_KILLS = 10
+RUNS_LOOKED_AT = 50
+OUTSIDE = frozenset({"NotReadyError", "StoreFullError", "ReloadNeededError"})
+"""Names of errors that are no fault of the batch whose run ended with them."""
 
 
-def _runs(instance: dg.DagsterInstance, key: str) -> list[dg.DagsterRun]:
-    return list(instance.get_runs(RunsFilter(tags={PARTITION_NAME_TAG: key}), limit=20))
+class Ending(Enum):
+    """How a failed run came to its end."""
+
+    OWN = "a step failed"
+    OUTSIDE = "what stopped it has nothing to do with its batch"
+    KILLED = "it was killed"
 
 
-def attempts_of(instance: dg.DagsterInstance, key: str) -> int:
+class Failures(NamedTuple):
     """Failed runs of a key since its newest success."""
-    count = 0
+
+    own: int
+    killed: int
+
+    @property
+    def too_many(self) -> bool:
+        return self.own >= MAX_ATTEMPTS or self.killed >= MAX_KILLS
+
+    @property
+    def reason(self) -> str:
+        """For the ledger and for people."""
+        return f"failed {self.own} times and was killed {self.killed} times; see its last run"
+
+
+def ending(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Ending:
+    """How a run that Dagster calls failed really ended, from its own events."""
+    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    events = [record.event_log_entry.dagster_event for record in records]
+    errors = [event.step_failure_data.error for event in events if event is not None]
+    if not errors:
+        return Ending.KILLED
+    return Ending.OUTSIDE if all(_is_outside(error) for error in errors) else Ending.OWN
+
+
+def _is_outside(error: SerializableErrorInfo | None) -> bool:
+    while error is not None:
+        if error.cls_name in OUTSIDE:
+            return True
+        error = error.cause
+    return False
+
+
+def failures_of(instance: dg.DagsterInstance, key: str) -> Failures:
+    """Failed runs of a key since its newest success, by what they say."""
+    endings = []
     for run in _runs(instance, key):
         if run.status is dg.DagsterRunStatus.SUCCESS:
             break
-        count += run.status is dg.DagsterRunStatus.FAILURE
-    return count
+        if run.status is dg.DagsterRunStatus.FAILURE:
+            endings.append(ending(instance, run))
+    return Failures(endings.count(Ending.OWN), endings.count(Ending.KILLED))
 
 
-def failed_keys(mill: Mill, instance: dg.DagsterInstance, graph: Graph) -> list[str]:
-    """Sealed keys whose newest run failed and whose last corpus asset is missing, in order."""
+def _runs(instance: dg.DagsterInstance, key: str) -> list[dg.DagsterRun]:
+    return list(instance.get_runs(RunsFilter(tags={PARTITION_NAME_TAG: key}), limit=RUNS_LOOKED_AT))
+
+
+def failed_keys(mill: Mill, instance: dg.DagsterInstance, graph: Graph) -> dict[str, str]:
+    """Sealed keys whose newest run failed and whose last asset is missing, in order -> the id of that run."""
     last = graph.batch_assets()[-1]
     absent = given_up(mill)
-    failed = []
+    failed = {}
     for key in mill.sealed():
         if key in absent or mill.store.latest(last, key) is not None:
             continue
         runs = _runs(instance, key)
         if runs and runs[0].status is dg.DagsterRunStatus.FAILURE:
-            failed.append(key)
+            failed[key] = runs[0].run_id
     return failed
+
+
+def next_attempt(instance: dg.DagsterInstance, what: str) -> str | None:
+    """The run key under which `what` is to be asked for now, `<what>-a<n>`.
+
+    None while its newest attempt runs, after it succeeded or was cancelled, and after too many failures.
+    """
+    own = killed = number = 0
+    while True:
+        number += 1
+        key = f"{what}-a{number}"
+        runs = instance.get_runs(RunsFilter(tags={RUN_KEY_TAG: key}), limit=1)
+        if not runs:
+            return None if Failures(own, killed).too_many else key
+        if runs[0].status is not dg.DagsterRunStatus.FAILURE:
+            return None
+        how = ending(instance, runs[0])
+        own += how is Ending.OWN
+        killed += how is Ending.KILLED

@@ -4,6 +4,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.automation import partitions
+from assets.automation.reaping import claim
 from assets.graph import Graph
 from pipelines.project import Project
 
@@ -68,6 +69,7 @@ def apply_edit(context: dg.OpExecutionContext) -> None:
     """Recompute exactly the keys that the edit of the project file touches."""
     from assets.running import Runner
 
+    claim(context.instance, context.run)
     runner = Runner.of_instance(context.instance)
     keys = runner.apply_project(tell=context.log.info)
     context.log.info(f"applied the project file: {len(keys)} steps materialized")

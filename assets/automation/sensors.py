@@ -13,7 +13,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from assets.automation import partitions
 from assets.automation.arrivals import seal_arrivals, unusable_folders
-from assets.automation.attempts import MAX_ATTEMPTS, attempts_of, failed_keys
+from assets.automation.attempts import failed_keys, failures_of, next_attempt
 from assets.automation.jobs import TRAINING_TAG
 from assets.automation.reaping import reap_dead_runs
 from assets.automation.settling import bound_rounds, give_up, snapshot_due
@@ -59,7 +59,11 @@ def build_sensors(project: Project, graph: Graph, jobs: dict[str, Job]) -> list[
         if due.run_key is None:
             yield dg.SkipReason(due.reason)
             return
-        yield dg.RunRequest(run_key=f"snapshot-{due.run_key}", job_name="take_snapshot")
+        run_key = next_attempt(context.instance, f"snapshot-{due.run_key}")
+        if run_key is None:
+            yield dg.SkipReason("the snapshot was asked for; see its run")
+        else:
+            yield dg.RunRequest(run_key=run_key, job_name="take_snapshot")
 
     @dg.sensor(
         name="proposals", jobs=_snapshot_jobs(project, jobs), default_status=RUNNING, minimum_interval_seconds=30
@@ -72,21 +76,31 @@ def build_sensors(project: Project, graph: Graph, jobs: dict[str, Job]) -> list[
             yield dg.SkipReason("there is no snapshot yet")
             return
         for lane in project.lanes:
-            if mill.store.latest(f"{lane}/released_checkpoint") is not None:
-                yield dg.RunRequest(run_key=f"propose-{lane}-{newest.content}", job_name=f"propose_{lane}_round")
+            if mill.store.latest(f"{lane}/released_checkpoint") is None:
+                continue
+            run_key = next_attempt(context.instance, f"propose-{lane}-{newest.content}")
+            if run_key is not None:
+                yield dg.RunRequest(run_key=run_key, job_name=f"propose_{lane}_round")
 
-    @dg.sensor(name="retry_failed", jobs=[jobs["ingest_batch"]], default_status=RUNNING, minimum_interval_seconds=30)
+    @dg.sensor(
+        name="retry_failed",
+        jobs=[jobs[name] for name in ("ingest_batch", "tokenize_batch") if name in jobs],
+        default_status=RUNNING,
+        minimum_interval_seconds=30,
+    )
     def retry_failed(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
         """Ask again for failed keys, three times at most; then the batch is given up and named in the snapshot."""
         mill = open_mill(current_home())
-        for key in failed_keys(mill, context.instance, graph):
-            attempts = attempts_of(context.instance, key)
-            if attempts >= MAX_ATTEMPTS:
-                give_up(mill, key, f"failed {attempts} times; see its last run")
+        for key, failed_run in failed_keys(mill, context.instance, graph).items():
+            failures = failures_of(context.instance, key)
+            if failures.too_many:
+                give_up(mill, key, failures.reason)
                 continue
+            # What was requested once is not requested again by its condition: ask for what is missing.
+            ingested = mill.store.latest("clean_documents", key) is not None
             yield dg.RunRequest(
-                run_key=f"retry-{key}-a{attempts + 1}",
-                job_name="ingest_batch",
+                run_key=f"retry-{key}-{failed_run}",
+                job_name="tokenize_batch" if ingested else "ingest_batch",
                 partition_key=key,
                 tags={"gristmill/batch": key},
             )
@@ -124,9 +138,12 @@ def _launcher(project: Project, lane: str, jobs: dict[str, Job]) -> dg.SensorDef
         waiting = bound_rounds(mill, lane)
         if not waiting:
             return dg.SkipReason("no bound round waits")
+        attempts = {key: next_attempt(context.instance, f"{lane}-{key}") for key in waiting}
         return dg.SensorResult(
             run_requests=[
-                dg.RunRequest(run_key=f"{lane}-{key}-a1", partition_key=key, tags=TRAINING_TAG) for key in waiting
+                dg.RunRequest(run_key=run_key, partition_key=key, tags=TRAINING_TAG)
+                for key, run_key in attempts.items()
+                if run_key is not None
             ],
             dynamic_partitions_requests=[rounds.build_add_request(waiting)],
         )

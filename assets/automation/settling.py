@@ -45,6 +45,11 @@ def absent_batches(mill: Mill) -> dict[str, str]:
     return reasons
 
 
+def unsettled_batches(mill: Mill) -> list[str]:
+    """Sealed batches that are neither there nor given up: a snapshot waits for them."""
+    return sorted(set(absent_batches(mill)) - set(given_up(mill)))
+
+
 def snapshot_fingerprint(mill: Mill, absent: dict[str, str]) -> str:
     """What a snapshot taken now would be of: the arrays of every batch that is there, and who is absent."""
     contents = {
@@ -58,15 +63,12 @@ def snapshot_fingerprint(mill: Mill, absent: dict[str, str]) -> str:
 
 def snapshot_due(mill: Mill) -> Due:
     """A snapshot is due when every sealed batch is there or given up, and the newest snapshot is of something else."""
-    given = set(given_up(mill))
-    absent = absent_batches(mill)
-    waiting = sorted(set(absent) - given)
-    sealed = mill.sealed()
-    if not sealed:
+    if not mill.sealed():
         return Due(None, "no batch is sealed yet")
+    waiting = unsettled_batches(mill)
     if waiting:
         return Due(None, f"{len(waiting)} sealed batches are not settled: {', '.join(waiting[:5])}")
-    fingerprint = snapshot_fingerprint(mill, absent)
+    fingerprint = snapshot_fingerprint(mill, absent_batches(mill))
     newest = mill.store.latest("corpus_snapshot")
     if newest is not None and newest.manifest.facts.get("of") == fingerprint:
         return Due(None, "the newest snapshot is of these batches")

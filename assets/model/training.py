@@ -141,7 +141,7 @@ def _losses(folder: Path, plan: Plan) -> pa.Table:
 
     losses = read_losses(folder)
     schedule = Schedule(plan.schedule, plan.train.total_steps)
-    rates = [plan.optimiser.learning_rate * schedule(step) for step in range(len(losses))]
+    rates = [plan.optimiser.learning_rate * schedule(step) for step in range(1, len(losses) + 1)]
     return pa.table(
         {
             "step": pa.array(range(1, len(losses) + 1), pa.int64()),

@@ -206,7 +206,7 @@ def below(value: Any) -> bool:
         ("tokenizer: bpe8k", "tokenizer: bpe8", "lanes.nano.tokenizer", "there is no tokenizer 'bpe8'", "bpe8k"),
         (
             "tokenizer: bpe8k",
-            "include: [wik]\n    tokenizer: bpe8k",
+            "tokenizer: bpe8k\n    include: [wik]",
             "lanes.nano.include.0",
             "there is no source",
             "wiki",

@@ -251,8 +251,9 @@ def test_worker_counts_and_part_order_change_no_byte(tmp_path: Path) -> None:
 
 
 def test_chunks_of_a_result_change_no_byte(mill: toys.Mill) -> None:
-    table = toys.documents_of([f"text {number}" * 50 for number in range(50)])
-    pieces = pa.concat_tables([table.slice(0, 7), table.slice(7, 0), table.slice(7, 1), table.slice(8)])
+    """A page ends at the first batch of rows beyond 1 MiB, and batches end with chunks: so the text has to be 5 MB."""
+    table = toys.documents_of([f"text {number}" * 250 for number in range(2200)])
+    pieces = pa.concat_tables([table.slice(0, 7), table.slice(7, 0), table.slice(7, 1500), table.slice(1507)])
     assert store_table(mill.store, pieces) == store_table(mill.store, table)
 
 
