@@ -39,6 +39,15 @@ class Graph:
     def batch_assets(self) -> list[str]:
         return [name for name, recipe in self.recipes.items() if recipe.scope is Scope.BATCHES]
 
+    def weights_of(self, lane: str) -> Recipe:
+        return self.recipes[f"{lane}/mixture_weights"]
+
+    def release_of(self, lane: str) -> Recipe:
+        return self.recipes[f"{lane}/released_checkpoint"]
+
+    def proposal_of(self, lane: str) -> Recipe:
+        return self.recipes[f"{lane}/round_proposal"]
+
 
 def all_recipes(project: Project) -> dict[str, Recipe]:
     """Every recipe of a project, in topological order."""

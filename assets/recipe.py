@@ -26,6 +26,9 @@ from resources.store import CheckFailedError
 Made = tuple[Sequence[Part], Sequence[CheckRecord], dict[str, Any]]
 IN_ORDER = {"gristmill/order": "in order"}
 """Tag of a run whose launcher takes batches in their order: what is missing then did fail, and will not come."""
+WAITS, WAIT_SECONDS = 12, 5
+"""How long a run of the daemon waits for an earlier batch that is being made beside it: a minute. Longer, and waiting
+runs would hold the queue against the very run they wait for; `retry_failed` asks for them again."""
 
 
 class Scope(Enum):
@@ -166,7 +169,7 @@ def asset_of(
         except NotReadyError as wait:
             if IN_ORDER.items() <= context.run.tags.items():
                 raise dg.Failure(description=str(wait), allow_retries=False) from wait
-            raise dg.RetryRequested(max_retries=60, seconds_to_wait=5) from wait
+            raise dg.RetryRequested(max_retries=WAITS, seconds_to_wait=WAIT_SECONDS) from wait
         yield from _check_results(recipe, artifact.manifest.checks)
         yield dg.MaterializeResult(
             asset_key=recipe.key,

@@ -10,10 +10,13 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 import dagster as dg
+from dagster._core.definitions.asset_selection import DagsterInvalidAssetSelectionError
+from dagster._core.errors import DagsterInvalidSubsetError
 
-from assets.automation.arrivals import seal_arrivals
+from assets.automation.arrivals import FOLDER_NAMES, seal_arrivals, unusable_folders
 from assets.automation.attempts import MAX_ATTEMPTS, failures_of
 from assets.automation.partitions import batches, rounds
 from assets.automation.reaping import PROCESS_TAG, process_tag, reap_dead_runs
@@ -21,7 +24,7 @@ from assets.automation.settling import bound_rounds, give_up, unsettled_batches
 from assets.graph import Graph, build_graph
 from assets.planning import stale_steps
 from assets.progress import Progress
-from assets.recipe import IN_ORDER, Scope
+from assets.recipe import IN_ORDER, Recipe, Scope
 from resources.mill import Mill, current_home, open_mill
 
 STOPPING = frozenset({"StoreFullError", "ReloadNeededError"})
@@ -58,6 +61,8 @@ class Runner:
         """Everything, until nothing new arrives. True when every step succeeded."""
         for run_id in reap_dead_runs(self.instance):
             self.progress.line(f"reaped run {run_id}: its process is gone")
+        for folder in unusable_folders(self.mill):
+            self.progress.line(f"not read: the inbox folder {folder}. {FOLDER_NAMES}")
         seal_arrivals(self.mill)
         try:
             while True:
@@ -129,14 +134,16 @@ class Runner:
         return self._execute(definition, name, key, selection, started)
 
     def select(self, selection: str, key: str | None) -> bool:
-        """Materialize a Dagster selection: for one key, or for every key that it has, in order."""
-        wanted = dg.AssetSelection.from_string(selection).resolve(list(self.graph.assets))
-        recipes = [recipe for recipe in self.graph.recipes.values() if recipe.key in wanted]
-        if not recipes:
-            self.failures.append(f"{selection!r} selects no asset; see `gristmill status` for their names")
-            return False
+        """Materialize a Dagster selection: for one key, or for every key that it has, in order.
+
+        Raises `LookupError` for a selection or a key that names nothing.
+        """
+        recipes = self._selected(selection)
         definition = self.definitions.resolve_implicit_global_asset_job_def()
+        seal_arrivals(self.mill)
         self._sealed_keys()
+        if key is not None:
+            self._refuse_unknown(key, {recipe.scope for recipe in recipes})
         for scope in (Scope.ONCE, Scope.BATCHES, Scope.ROUNDS):
             keys = [recipe.key for recipe in recipes if recipe.scope is scope]
             for partition in self._keys_of(scope, recipes, key) if keys else []:
@@ -145,6 +152,42 @@ class Runner:
                 except StoppedError:
                     return False
         return not self.failures
+
+    def _selected(self, selection: str) -> list[Recipe]:
+        try:
+            wanted = dg.AssetSelection.from_string(selection).resolve(list(self.graph.assets))
+        except (DagsterInvalidAssetSelectionError, DagsterInvalidSubsetError):
+            wanted = set()
+        recipes = [recipe for recipe in self.graph.recipes.values() if recipe.key in wanted]
+        if not recipes:
+            known = list(self.graph.recipes)
+            near = get_close_matches(selection.strip("+*\"' "), known, n=1)
+            raise LookupError(
+                f"{selection!r} selects no asset{f'; did you mean {near[0]!r}?' if near else ''}\n"
+                'An asset is named with its lane or tokenizer, as in --select clean_documents, --select "+nano/base_report" '
+                f'or --select "clean_documents or corpus_snapshot". Assets: {", ".join(known)}'
+            )
+        return recipes
+
+    def _refuse_unknown(self, key: str, scopes: set[Scope]) -> None:
+        """A partition key is hostile input: only one that the store's ledgers hold goes on."""
+        known: list[str] = []
+        if Scope.BATCHES in scopes:
+            known += self.mill.sealed()
+        if Scope.ROUNDS in scopes:
+            known += [
+                entry["round"] for lane in self.mill.project.lanes for entry in self.mill.store.ledger(f"rounds/{lane}")
+            ]
+        if key in known:
+            return
+        if not known:
+            raise LookupError(f"--partition {key[:80]!r}: what is selected has no partitions; leave it out")
+        near = get_close_matches(key, known, n=1)
+        raise LookupError(
+            f"--partition {key[:80]!r} is none of the {len(known)} sealed batches and rounds"
+            + (f"; did you mean {near[0]!r}?" if near else "")
+            + f" There are {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}"
+        )
 
     def _keys_of(self, scope: Scope, recipes: list, key: str | None) -> list[str | None]:
         if scope is Scope.ONCE:
@@ -185,7 +228,8 @@ class Runner:
             if event.is_step_failure:
                 message, kinds = _failure(event)
                 self.progress.line(f"  {event.step_key}: {message}")
-                failure = f"{event.step_key} {key or ''}: {message}"
+                where = f"{event.step_key.replace('__', '/')} {key or ''}".strip()
+                failure = message if message.startswith(where) else f"{where}: {message}"
                 if failure not in self.failures:
                     self.failures.append(failure)
                 if STOPPING & kinds:

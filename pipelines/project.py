@@ -4,10 +4,11 @@ Each component owns its settings (`<chapter>/config.py`); this module only compo
 batches, lanes, rounds and gates. Every field has a sentence; `gristmill schema` prints them for an editor.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from pipelines.core.config import Config, operational
 from pipelines.core.documents import KEY_LENGTH, split_key
@@ -27,6 +28,8 @@ from pipelines.tokens.tokenizer.config import TokenizerConfig
 SourceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=40)]
 BatchName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=40)]
 LaneName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+CRON_FIELDS = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "weekday": (0, 7)}
+"""Fields of a cron expression in their order, with the smallest and largest number of each."""
 Location = tuple[str | int, ...]
 Dangling = tuple[Location, str, str, list[str]]
 """(location, message, the name that refers to nothing, the names that exist)."""
@@ -178,6 +181,24 @@ class RoundConfig(StageConfig):
     gates: GateConfig = Field(default_factory=GateConfig, description="Conditions of a release.")
     max_hours: float = Field(24.0, gt=0, description="A round that is estimated to take longer is held.")
     max_memory_gb: float = Field(4.0, gt=0, description="A round that is estimated to need more memory is held.")
+    schedule_at: str = operational(
+        "0 2 * * *",
+        "When the schedule of this lane, once switched on, proposes a round: minute, hour, day, month, weekday (UTC).",
+    )
+
+    @field_validator("schedule_at")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        words = value.split()
+        if len(words) != len(CRON_FIELDS):
+            raise ValueError(f"has five fields ({', '.join(CRON_FIELDS)}), this one {len(words)}: 0 2 * * * is nightly")
+        for (name, (low, high)), word in zip(CRON_FIELDS.items(), words, strict=True):
+            for item in word.split(","):
+                found = re.fullmatch(r"(\*|\d{1,2}(?:-\d{1,2})?)(?:/([1-9]\d?))?", item)
+                numbers = [int(number) for number in found[1].split("-")] if found and found[1] != "*" else []
+                if not found or numbers != sorted(numbers) or any(not low <= number <= high for number in numbers):
+                    raise ValueError(f"{item!r} is no {name}: *, a number or a range within {low}-{high}, and /step")
+        return " ".join(words)
 
 
 class LaneConfig(Config):

@@ -3,7 +3,7 @@
 Collection marks from every kept reference, ledger entry and pin. A marked JSON object (a manifest, a plan, a release
 record) marks every object whose digest it names, so inputs, recorded facts and pinned parents are followed to the
 archive: everything a kept checkpoint needs stays. What is unmarked and older than the grace period is swept: objects,
-memos that name swept objects, unfinished files, work folders of finished trainings, lock files that nobody holds. It
+memos that name swept objects, unfinished files, work folders of finished trainings, lock files of killed holders. It
 costs a look at the first byte of each marked object and a read of those that are JSON.
 """
 
@@ -155,7 +155,7 @@ def _finished_work(store: ArtifactStore, before: float) -> list[tuple[str, int]]
 
 
 def _free_locks(store: ArtifactStore, before: float, *, delete: bool) -> list[tuple[str, int]]:
-    """Lock files that nobody holds; they are removed here, each under its own lock, if `delete` says so."""
+    """Lock files of killed holders; they are removed here, each under its own lock, if `delete` says so."""
     if not isinstance(store.backend, LocalBackend):
         return []
     free = []

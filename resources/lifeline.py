@@ -18,7 +18,7 @@ from multiprocessing.connection import wait
 import psutil
 
 POLL_SECONDS = 0.5
-DAGSTER = ("dagster", "dagster-daemon", "dagster-webserver")
+DAGSTER = ("dagster", "dagster-daemon", "dagster-webserver", "dagster_webserver")
 
 
 def end_with_owner() -> None:

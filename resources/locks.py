@@ -1,8 +1,8 @@
 """Mutual exclusion by our own locks, one a name.
 
 A lock of a local store is `flock(2)`: the kernel frees it when its holder dies, however it dies. Waiting is said once,
-with the holder's process, and bounded. A lock file that nobody holds means nothing and may be removed; so whoever gets
-a lock looks whether the file is still the one of that name, and takes the new one if it is not.
+with the holder's process, and bounded. A holder removes the file when it is done; files that stay are those of killed
+holders, and mean nothing. Whoever gets a lock looks whether its file still has the name, and takes the new one if not.
 """
 
 import fcntl
@@ -40,7 +40,10 @@ def file_lock(path: Path, *, wait_seconds: float, tell: Callable[[str], None] = 
                 time.sleep(0.1)
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
-        yield
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
     finally:
         os.close(handle)
 

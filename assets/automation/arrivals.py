@@ -11,6 +11,7 @@ from pipelines.project import SourceConfig
 from resources.mill import Mill
 
 SEAL = "_SEALED"
+FOLDER_NAMES = "Its name becomes a partition key: rename it to lower-case letters, digits, _ . and -, 40 at most"
 
 
 def seal_arrivals(mill: Mill) -> list[str]:

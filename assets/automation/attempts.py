@@ -12,7 +12,7 @@ from enum import Enum
 from typing import NamedTuple
 
 import dagster as dg
-from dagster._core.storage.dagster_run import RunsFilter
+from dagster._core.storage.dagster_run import FINISHED_STATUSES, RunsFilter
 from dagster._core.storage.tags import PARTITION_NAME_TAG, RUN_KEY_TAG
 from dagster._utils.error import SerializableErrorInfo
 
@@ -115,3 +115,10 @@ def next_attempt(instance: dg.DagsterInstance, what: str) -> str | None:
         how = ending(instance, runs[0])
         own += how is Ending.OWN
         killed += how is Ending.KILLED
+
+
+def trains(instance: dg.DagsterInstance, lane: str) -> bool:
+    """Whether a training run of a lane is under way or queued."""
+    waiting = [status for status in dg.DagsterRunStatus if status not in FINISHED_STATUSES]
+    names = (f"train_{lane}_base", f"train_{lane}_round")
+    return any(instance.get_runs(RunsFilter(job_name=name, statuses=waiting), limit=1) for name in names)

@@ -73,6 +73,8 @@ def apply_edit(context: dg.OpExecutionContext) -> None:
     runner = Runner.of_instance(context.instance)
     keys = runner.apply_project(tell=context.log.info)
     context.log.info(f"applied the project file: {len(keys)} steps materialized")
+    if runner.failures:
+        raise dg.Failure(description="; ".join(runner.failures), allow_retries=False)
 
 
 @dg.job(

@@ -2,8 +2,9 @@
 
 `arrivals` seals batches and adds their keys. `corpus` is the declarative automation of everything by batch.
 `snapshots` is the debounce: it takes a snapshot once every sealed batch is settled (done, or given up), so a burst of
-arrivals gives one snapshot and one bad batch delays it by three attempts at most. `retry_failed` asks again for failed
-keys. `reap` fails runs whose process is gone. `<lane>_launch` spends training time and ships stopped.
+arrivals gives one snapshot and one bad batch delays it by three attempts at most. `releases` names the checkpoint that
+the next round starts from, `proposals` decides on that round. `retry_failed` asks again for failed keys. `reap` fails
+runs whose process is gone. `<lane>_launch` spends training time and ships stopped.
 """
 
 from collections.abc import Iterator
@@ -13,10 +14,11 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from assets.automation import partitions
 from assets.automation.arrivals import seal_arrivals, unusable_folders
-from assets.automation.attempts import failed_keys, failures_of, next_attempt
+from assets.automation.attempts import failed_keys, failures_of, next_attempt, trains
+from assets.automation.due import due
 from assets.automation.jobs import TRAINING_TAG
 from assets.automation.reaping import reap_dead_runs
-from assets.automation.settling import bound_rounds, give_up, snapshot_due
+from assets.automation.settling import bound_rounds, give_up, snapshot_due, waits_for
 from assets.graph import Graph
 from pipelines.project import Project
 from resources.mill import current_home, open_mill
@@ -29,7 +31,12 @@ def build_sensors(project: Project, graph: Graph, jobs: dict[str, Job]) -> list[
     """Every sensor of a project."""
     batches = partitions.batches(project)
 
-    @dg.sensor(name="arrivals", jobs=[jobs["ingest_batch"]], default_status=RUNNING, minimum_interval_seconds=15)
+    @dg.sensor(
+        name="arrivals",
+        default_status=RUNNING,
+        minimum_interval_seconds=15,
+        description="Seals what has arrived, in its order, and adds its key. `corpus` does the rest.",
+    )
     def arrivals(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         """Seal what has arrived and add its key; the corpus sensor does the rest."""
         mill = open_mill(current_home())
@@ -50,35 +57,56 @@ def build_sensors(project: Project, graph: Graph, jobs: dict[str, Job]) -> list[
     )
 
     @dg.sensor(
-        name="snapshots", jobs=_snapshot_jobs(project, jobs), default_status=RUNNING, minimum_interval_seconds=30
+        name="snapshots",
+        jobs=[jobs["take_snapshot"]],
+        default_status=RUNNING,
+        minimum_interval_seconds=30,
+        description="Takes a snapshot, with the lanes' weights, once every sealed batch is there or given up.",
     )
-    def snapshots(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        """Take a snapshot when every sealed batch is settled and the newest snapshot is not of them."""
+    def snapshots(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        """One snapshot for a burst of arrivals; a snapshot whose weights were not made is taken up again."""
         mill = open_mill(current_home())
-        due = snapshot_due(mill)
-        if due.run_key is None:
-            yield dg.SkipReason(due.reason)
-            return
-        run_key = next_attempt(context.instance, f"snapshot-{due.run_key}")
-        if run_key is None:
-            yield dg.SkipReason("the snapshot was asked for; see its run")
-        else:
-            yield dg.RunRequest(run_key=run_key, job_name="take_snapshot")
+        wanted, reason = snapshot_due(mill)
+        if wanted is None and mill.store.latest("corpus_snapshot") is not None:
+            wanted = next((name for lane in project.lanes if (name := due(mill, graph.weights_of(lane)))), None)
+        run_key = next_attempt(context.instance, f"snapshot-{wanted}") if wanted else None
+        if run_key is not None:
+            return dg.RunRequest(run_key=run_key, job_name="take_snapshot")
+        return dg.SkipReason("the snapshot was asked for; see its run" if wanted else reason)
 
     @dg.sensor(
-        name="proposals", jobs=_snapshot_jobs(project, jobs), default_status=RUNNING, minimum_interval_seconds=30
+        name="releases",
+        jobs=[jobs[f"release_{lane}"] for lane in project.lanes],
+        default_status=RUNNING,
+        minimum_interval_seconds=30,
+        description="Names the newest checkpoint that passed its gates, when a lane has a new report.",
     )
-    def proposals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        """Remake the proposals of lanes that have a base whenever there is a new snapshot; costs seconds."""
+    def releases(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
+        """A lane in training releases at the end of its own run, or here when that run has ended."""
         mill = open_mill(current_home())
-        newest = mill.store.latest("corpus_snapshot")
-        if newest is None:
-            yield dg.SkipReason("there is no snapshot yet")
-            return
         for lane in project.lanes:
-            if mill.store.latest(f"{lane}/released_checkpoint") is None:
+            wanted = due(mill, graph.release_of(lane))
+            if wanted is None or trains(context.instance, lane):
                 continue
-            run_key = next_attempt(context.instance, f"propose-{lane}-{newest.content}")
+            run_key = next_attempt(context.instance, f"release-{lane}-{wanted}")
+            if run_key is not None:
+                yield dg.RunRequest(run_key=run_key, job_name=f"release_{lane}")
+
+    @dg.sensor(
+        name="proposals",
+        jobs=[jobs[f"propose_{lane}_round"] for lane in project.lanes],
+        default_status=RUNNING,
+        minimum_interval_seconds=30,
+        description="Go or hold for the next round, whenever a lane has new weights or a new release; costs seconds.",
+    )
+    def proposals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
+        """Waits for what a proposal is made from: weights of the newest snapshot, the newest release."""
+        mill = open_mill(current_home())
+        for lane in project.lanes:
+            wanted = due(mill, graph.proposal_of(lane))
+            if wanted is None or due(mill, graph.weights_of(lane)) or due(mill, graph.release_of(lane)):
+                continue
+            run_key = next_attempt(context.instance, f"propose-{lane}-{wanted}")
             if run_key is not None:
                 yield dg.RunRequest(run_key=run_key, job_name=f"propose_{lane}_round")
 
@@ -87,14 +115,17 @@ def build_sensors(project: Project, graph: Graph, jobs: dict[str, Job]) -> list[
         jobs=[jobs[name] for name in ("ingest_batch", "tokenize_batch") if name in jobs],
         default_status=RUNNING,
         minimum_interval_seconds=30,
+        description="Asks again for failed batches, three times at most. Then it gives up: a snapshot lists them as absent.",
     )
     def retry_failed(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
-        """Ask again for failed keys, three times at most; then the batch is given up and named in the snapshot."""
+        """A batch that waits for an earlier one is asked for when that one is there or given up."""
         mill = open_mill(current_home())
         for key, failed_run in failed_keys(mill, context.instance, graph).items():
             failures = failures_of(context.instance, key)
             if failures.too_many:
                 give_up(mill, key, failures.reason)
+                continue
+            if waits_for(mill, key) is not None:
                 continue
             # What was requested once is not requested again by its condition: ask for what is missing.
             ingested = mill.store.latest("clean_documents", key) is not None
@@ -105,7 +136,12 @@ def build_sensors(project: Project, graph: Graph, jobs: dict[str, Job]) -> list[
                 tags={"gristmill/batch": key},
             )
 
-    @dg.sensor(name="reap", default_status=RUNNING, minimum_interval_seconds=30, jobs=[jobs["apply_project"]])
+    @dg.sensor(
+        name="reap",
+        default_status=RUNNING,
+        minimum_interval_seconds=30,
+        description="Fails runs whose process is gone (a kill, a reboot) and frees what they held.",
+    )
     def reap(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         """Fail runs whose process is gone and free what they held."""
         reaped = reap_dead_runs(context.instance)
@@ -115,6 +151,7 @@ def build_sensors(project: Project, graph: Graph, jobs: dict[str, Job]) -> list[
         arrivals,
         corpus,
         snapshots,
+        releases,
         proposals,
         retry_failed,
         reap,
@@ -122,15 +159,15 @@ def build_sensors(project: Project, graph: Graph, jobs: dict[str, Job]) -> list[
     ]
 
 
-def _snapshot_jobs(project: Project, jobs: dict[str, Job]) -> list[Job]:
-    return [jobs["take_snapshot"], *(jobs[f"propose_{lane}_round"] for lane in project.lanes)]
-
-
 def _launcher(project: Project, lane: str, jobs: dict[str, Job]) -> dg.SensorDefinition:
     rounds = partitions.rounds(project, lane)
 
     @dg.sensor(
-        name=f"{lane}_launch", jobs=[jobs[f"train_{lane}_round"]], default_status=STOPPED, minimum_interval_seconds=30
+        name=f"{lane}_launch",
+        jobs=[jobs[f"train_{lane}_round"]],
+        default_status=STOPPED,
+        minimum_interval_seconds=30,
+        description=f"Launches every round of {lane} that a proposal bound. Spends training time: starts when you do.",
     )
     def launch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         """Add the key of the round that a proposal bound, and launch it. A user's cancel is not retried."""

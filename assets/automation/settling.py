@@ -8,9 +8,9 @@ from resources.mill import Mill
 
 
 class Due(NamedTuple):
-    """The key of the snapshot to take, or None with the reason why not."""
+    """A name for the snapshot to take, or None; and why."""
 
-    run_key: str | None
+    wanted: str | None
     reason: str
 
 
@@ -45,6 +45,15 @@ def absent_batches(mill: Mill) -> dict[str, str]:
     return reasons
 
 
+def waits_for(mill: Mill, key: str) -> str | None:
+    """The earlier batch that the dedup chain of a sealed batch waits for: neither matched nor given up."""
+    given, ordinals = given_up(mill), mill.sealed()
+    for earlier, ordinal in ordinals.items():
+        if ordinal < ordinals[key] and earlier not in given and not mill.store.references("duplicate_matches", earlier):
+            return earlier
+    return None
+
+
 def unsettled_batches(mill: Mill) -> list[str]:
     """Sealed batches that are neither there nor given up: a snapshot waits for them."""
     return sorted(set(absent_batches(mill)) - set(given_up(mill)))
@@ -72,7 +81,8 @@ def snapshot_due(mill: Mill) -> Due:
     newest = mill.store.latest("corpus_snapshot")
     if newest is not None and newest.manifest.facts.get("of") == fingerprint:
         return Due(None, "the newest snapshot is of these batches")
-    return Due(fingerprint, "every sealed batch is settled")
+    taken = len(mill.store.references("corpus_snapshot", None))
+    return Due(f"{taken}-{fingerprint[:16]}", "every sealed batch is settled")
 
 
 def bound_rounds(mill: Mill, lane: str) -> list[str]:

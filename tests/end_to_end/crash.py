@@ -211,11 +211,13 @@ class Home:
         self.known |= found
         return found
 
-    def doing(self) -> str:
-        """The asset and key whose lock was taken last."""
+    def doing(self, pids: Iterable[int]) -> str:
+        """Assets and keys that these processes are making, or were when they died, by the locks that they hold."""
         locks = self.root / "locks" / PROJECT
-        newest = max(locks.rglob("*.lock"), key=lambda path: path.stat().st_mtime, default=None)
-        return "nothing yet" if newest is None else newest.relative_to(locks).as_posix().removesuffix(".lock")
+        mine = {str(pid) for pid in pids}
+        held = [path for path in sorted(locks.rglob("*.lock")) if path.read_text() in mine]
+        names = [path.relative_to(locks).as_posix().removesuffix(".lock") for path in held]
+        return " and ".join(names) or "between two steps"
 
     def has(self, asset: str, key: str = "_") -> bool:
         return (self.root / "refs" / PROJECT / asset / key).is_dir()
@@ -268,6 +270,8 @@ class Crashes:
     def __init__(self, home: Home, folder: Path, tell: Callable[[str], None]) -> None:
         self.home, self.folder, self.tell = home, folder, tell
         self.killed: list[Killed] = []
+        self.last: set[int] = set()
+        """Processes that were seen just before the newest blow."""
 
     def phase(self, phase: str, until: int, wanted: int, chance: random.Random) -> None:
         """Launch and strike until there were `until` kills in all."""
@@ -295,7 +299,8 @@ class Crashes:
             for blow in launch.blows:
                 started = time.monotonic()
                 target, pid, how = self._strike(launch, blow, process, marker)
-                killed = Killed(target, pid, launch.phase, self.home.doing(), how, time.monotonic() - started)
+                doing = self.home.doing({*self.last, pid})
+                killed = Killed(target, pid, launch.phase, doing, how, time.monotonic() - started)
                 self.killed.append(killed)
                 self.tell(
                     f"kill {len(self.killed):>2}/{wanted}  {killed.target:<12} pid {killed.pid:<8}{killed.phase:<15}"
@@ -321,6 +326,7 @@ class Crashes:
         strike_at = None
         while True:
             alive = self.home.processes()
+            self.last = set(alive)
             if blow.failpoint and marker.exists() and (text := marker.read_text()):
                 pid = int(text)
                 return self.home.known.get(pid, "?"), pid, str(blow)
@@ -383,14 +389,16 @@ class Crashes:
         return left
 
 
-def crash(folder: Path, kills: int, seed: int, steps: int, round_steps: int, tell: Callable[[str], None]) -> None:
+def crash(
+    folder: Path, kills: int, seed: int, steps: int, round_steps: int, tell: Callable[[str], None]
+) -> list[Killed]:
     """All of it. Raises `CrashError` at the first difference."""
     reference = Home.create(folder / "reference", steps, round_steps)
     seconds = reference.run("run")
     arrive(reference.project.parent, LATE)
     seconds += reference.run("run")
     tell(f"reference: undisturbed in {seconds:.1f} s, {steps} + {round_steps} training steps")
-    crash_beside(reference, folder, kills, seed, steps, round_steps, tell)
+    return crash_beside(reference, folder, kills, seed, steps, round_steps, tell)
 
 
 def crash_beside(

@@ -39,7 +39,10 @@ def test_child_processes_find_the_same_home(tmp_path: Path, single_writer: str) 
     home = find_home(
         {"GRISTMILL_HOME": str(tmp_path), "GRISTMILL_WORKERS": "2", "GRISTMILL_SINGLE_WRITER": single_writer}
     )
-    assert find_home(home.environment()) == home
+    child = find_home(home.environment())
+    for place in ("folder", "store_url", "dagster_home", "project_file", "workers", "single_writer"):
+        assert getattr(child, place) == getattr(home, place)
+    assert find_home(child.environment()) == child
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,11 @@ def oracle_column(kind: pa.DataType, values: list[Any]) -> bytes:
         packed = b"".join(struct.pack("<q", offset) for offset in offsets)
         return prefixed("string" if "string" in str(kind) else "binary") + flags + packed + b"".join(texts)
     code = PACKED.get(str(kind)) or ("q" if kind.bit_width == 64 else "i")
-    return prefixed(str(kind)) + flags + b"".join(struct.pack("<" + code, value or 0) for value in values)
+    return (
+        prefixed(str(kind))
+        + flags
+        + b"".join(struct.pack("<" + code, 0 if value is None else value) for value in values)
+    )
 
 
 # Tables --------------------------------------------------------------------------------------------------------------

@@ -22,10 +22,13 @@ _READERS: Final[dict[SourceFormat, Callable[[Path, str, ReaderConfig], Iterator[
 def read_records(path: Path, name: str, config: ReaderConfig) -> Iterator[Record | Drop]:
     """Everything in one file of a source, as records and drops; bounded memory, no exception from the file's content.
 
-    `name` is the file's path in the inventory and the first half of every locator. A file that cannot be opened is a
-    drop.
+    `name` is the file's path in the inventory and the first half of every locator. A file that cannot be opened, or
+    that has no bytes, is a drop.
     """
     try:
+        if not path.stat().st_size:
+            yield Drop(f"{name}#0", "empty_record", "the file is empty")
+            return
         yield from _READERS[config.format](path, name, config)
     except OSError as error:
         yield Drop(f"{name}#0", "unreadable_file", f"{type(error).__name__}: {error.strerror or 'no reason given'}")
