@@ -11,6 +11,7 @@ from pathlib import Path
 from pipelines.project_file import ProjectError
 from resources.backends import StoreError
 from resources.home import ROOT, UI_PORT, HomeError, find_home
+from resources.lifeline import start_guard
 from resources.mill import Mill, ReloadNeededError, open_mill
 
 
@@ -230,6 +231,7 @@ def _ui(options: argparse.Namespace) -> int:
     print(f"gristmill: the UI comes up at http://127.0.0.1:{options.port} (home {home.dagster_home})", flush=True)
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml")]
     os.chdir(ROOT)
+    start_guard()
     os.execve(sys.executable, [*command, "-h", "127.0.0.1", "-p", str(options.port)], os.environ)
 
 

@@ -7,7 +7,7 @@ Same plan, parent, budget and seed; only the replay share is 0. It is made by a 
 from collections.abc import Iterator
 
 from assets.evaluation import reports
-from assets.model import training
+from assets.model import checkpoint
 from assets.model.lineage import plan_of
 from assets.model.plans import publish_plan
 from assets.recipe import Made, Recipe, Scope, produce
@@ -43,7 +43,7 @@ def run_control(mill: Mill, lane: str, key: str) -> Iterator[str]:
     for recipe in (
         _control_plan(lane),
         *mixture.recipes(mill.project, lane, "control"),
-        *training.recipes(mill.project, lane, "control"),
+        *checkpoint.recipes(mill.project, lane, "control"),
         *reports.recipes(mill.project, lane, "control"),
     ):
         artifact, _, _ = produce(mill, recipe, key)

@@ -17,7 +17,7 @@ from assets.corpus import (
     privacy,
 )
 from assets.evaluation import reports
-from assets.model import plans, training
+from assets.model import checkpoint, plans
 from assets.recipe import Recipe, Scope, asset_of
 from assets.tokens import arrays, mixture, snapshot, tokenizer
 from pipelines.project import Project
@@ -52,7 +52,7 @@ class Graph:
 def all_recipes(project: Project) -> dict[str, Recipe]:
     """Every recipe of a project, in topological order."""
     recipes = [
-        *reports.corpus_recipes(project),
+        *decontamination.set_recipes(project),
         *privacy.request_recipes(project),
         *acquisition.recipes(project),
         *extraction.recipes(project),
@@ -70,13 +70,13 @@ def all_recipes(project: Project) -> dict[str, Recipe]:
             *mixture.weights_recipes(project, lane),
             *plans.base_recipes(project, lane),
             *([] if project.lanes[lane].imported else mixture.recipes(project, lane, "base")),
-            *training.recipes(project, lane, "base"),
+            *checkpoint.recipes(project, lane, "base"),
             *reports.recipes(project, lane, "base"),
-            *training.release_recipes(project, lane),
+            *checkpoint.release_recipes(project, lane),
             *plans.proposal_recipes(project, lane),
             *plans.round_recipes(project, lane),
             *mixture.recipes(project, lane, "continued"),
-            *training.recipes(project, lane, "continued"),
+            *checkpoint.recipes(project, lane, "continued"),
             *reports.recipes(project, lane, "continued"),
         ]
     return {recipe.asset: recipe for recipe in recipes}
@@ -101,8 +101,9 @@ def build_graph(project: Project) -> Graph:
     external = [
         dg.AssetSpec(
             dg.AssetKey([lane, "training_progress"]),
-            group_name="model/training",
-            kinds={"torch"},
+            group_name="model/checkpoint",
+            kinds={"pytorch"},
+            owners=project.owners,
             description="Live curve of the running training: loss, learning rate and tokens a second, every 15 s.",
         )
         for lane in project.lanes

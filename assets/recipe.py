@@ -181,14 +181,17 @@ def asset_of(
 
 
 def _check_results(recipe: Recipe, checks: Sequence[CheckRecord]) -> Iterator[dg.AssetCheckResult]:
+    """Verdicts as they were recorded. An artifact that is older than a check has none for it: that is shown as a
+    warning, because an artifact is not made again for a new check, and an error would stop whatever rests on it."""
     verdicts = {check.name: check for check in checks}
     for name, description in {**recipe.checks, **recipe.warnings}.items():
         check = verdicts.get(name)
+        blocking = check is not None and name in recipe.checks
         yield dg.AssetCheckResult(
             asset_key=recipe.key,
             check_name=name,
             passed=bool(check and check.passed),
-            severity=dg.AssetCheckSeverity.ERROR if name in recipe.checks else dg.AssetCheckSeverity.WARN,
-            description=check.description if check else f"not recorded: {description}",
+            severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
+            description=check.description if check else f"not recorded, the artifact is older than it: {description}",
             metadata=dict(check.values) if check else {},
         )

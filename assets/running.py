@@ -164,7 +164,7 @@ class Runner:
             near = get_close_matches(selection.strip("+*\"' "), known, n=1)
             raise LookupError(
                 f"{selection!r} selects no asset{f'; did you mean {near[0]!r}?' if near else ''}\n"
-                'An asset is named with its lane or tokenizer, as in --select clean_documents, --select "+nano/base_report" '
+                'An asset is named as in --select clean_documents, --select "+nano/base_report" '
                 f'or --select "clean_documents or corpus_snapshot". Assets: {", ".join(known)}'
             )
         return recipes

@@ -61,7 +61,7 @@ def _watch(parent: int) -> None:
 def open_batches(job: TrainingJob) -> "Callable[[int], Batch]":
     """The batches of a job as a function of the step, by the `kind` of its section.
 
-    `{"kind": "mixture", ...}`: the sequences of a mixture, step by step; `assets/model/training.py` writes it.
+    `{"kind": "mixture", ...}`: the sequences of a mixture, step by step; `assets/model/checkpoint.py` writes it.
     `{"kind": "tokens", "path": FILE, "dtype": "uint16"}`: consecutive windows of one little-endian token file, from the
     start again when they are used up.
     """

@@ -115,7 +115,7 @@ def build_sensors(project: Project, graph: Graph, jobs: dict[str, Job]) -> list[
         jobs=[jobs[name] for name in ("ingest_batch", "tokenize_batch") if name in jobs],
         default_status=RUNNING,
         minimum_interval_seconds=30,
-        description="Asks again for failed batches, three times at most. Then it gives up: a snapshot lists them as absent.",
+        description="Asks again for failed batches. After three failures it gives up, and the snapshot names them.",
     )
     def retry_failed(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
         """A batch that waits for an earlier one is asked for when that one is there or given up."""

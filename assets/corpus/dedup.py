@@ -80,6 +80,7 @@ def _make_signatures(mill: Mill, action: Action) -> Made:
         identity=action.config,
         roles=(("documents", "documents", "documents"),),
         attribute_role="signatures",
+        tally=minhash.count_wordless,
     )
     parts = mill.runner.run_parts(action, "documents", [family])
     expected = action.inputs["documents"].manifest.rows("documents")

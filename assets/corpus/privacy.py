@@ -18,6 +18,7 @@ from resources.mill import Mill
 from resources.stages import Action, Family, store_table
 
 REQUESTS = Algorithm("removal-requests", 1)
+REQUEST_CHECKS = {"complete": "every request of the file is in the table, with the copies of what it names"}
 
 
 def recipes(project: Project) -> list[Recipe]:
@@ -52,6 +53,7 @@ def request_recipes(project: Project) -> list[Recipe]:
             pinned=_copies,
             facts=_requests_digest,
             make=_make_requests,
+            checks=REQUEST_CHECKS,
         )
     ]
 
@@ -64,6 +66,7 @@ def _make_spans(mill: Mill, action: Action) -> Made:
         identity=action.config,
         roles=(("documents", "documents", "documents"),),
         attribute_role="sensitive_spans",
+        tally=spans.count_spans,
     )
     parts = mill.runner.run_parts(action, "documents", [family])
     return parts, [complete_check(action, parts, "sensitive_spans")], {}
@@ -108,7 +111,15 @@ def _make_requests(mill: Mill, action: Action) -> Made:
         groups = _tables(action, "matches/", "matches", ["id", "leader_id"])
         table = removals.expand_removals(table, documents, groups)
     facts = {"requests": len(rows), "rows": len(table)}
-    return [Part(name="00000", files={"rows": store_table(mill.store, table)})], [], facts
+    wanted = {(row["kind"], row["value"]) for row in rows}
+    kept = wanted & {(row["kind"], row["value"]) for row in table.to_pylist()}
+    check = CheckRecord(
+        name="complete",
+        passed=kept == wanted,
+        description=REQUEST_CHECKS["complete"],
+        values={"requests": len(wanted), "kept": len(kept)},
+    )
+    return [Part(name="00000", files={"rows": store_table(mill.store, table)})], [check], facts
 
 
 def _tables(action: Action, prefix: str, role: str, columns: list[str]) -> list[pa.Table]:

@@ -1,9 +1,8 @@
-"""Evaluation: the declared benchmarks, and a report for every checkpoint."""
+"""Evaluation: a report for every checkpoint."""
 
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,53 +14,27 @@ from assets.model.lineage import model_folder, plan_of
 from assets.recipe import Made, Recipe, Scope
 from assets.tokens.mixture import Kind
 from pipelines.core.artifacts import Artifact
-from pipelines.core.fingerprint import Algorithm, digest_file
+from pipelines.core.fingerprint import Algorithm
 from pipelines.core.manifest import CheckRecord, Part
-from pipelines.corpus.acquisition.packages import resolve_path
-from pipelines.corpus.decontamination.ngrams import EVALUATION_NGRAMS_ALGORITHMS, ITEM_SCHEMA, evaluation_ngrams
 from pipelines.evaluation.compare import COMPARE, DomainComparison, compare_domains, compare_tasks
-from pipelines.evaluation.items import Item, item_texts, read_items
+from pipelines.evaluation.items import Item
 from pipelines.evaluation.perplexity import PERPLEXITY, score_documents
 from pipelines.evaluation.reports.base import base_report_html
 from pipelines.evaluation.reports.comparison import comparison_report_html
 from pipelines.evaluation.reports.data import BaseReport, ComparisonReport, Generation, to_json
-from pipelines.evaluation.scores import SCORES, domain_scores, task_scores
+from pipelines.evaluation.scores import SCORES, DomainScore, domain_scores, task_scores
 from pipelines.evaluation.tasks import ITEM_SCORES, MULTIPLE_CHOICE, score_items
 from pipelines.model.plans.plan import Plan
 from pipelines.project import GateConfig, Project
 from resources.mill import Mill
 from resources.stages import Action, store_bytes, store_table
 
-SETS = Algorithm("evaluation-sets", 1)
 REPORT = Algorithm("report-page", 1)
 ALGORITHMS = (PERPLEXITY, MULTIPLE_CHOICE, SCORES, COMPARE, REPORT)
-WARNINGS = {
-    "gates": "nothing was forgotten beyond the lane's gate; a round that fails is kept, marked, and not released"
-}
+SCORED = {"scored": "every domain that has held-out documents has its bits per byte"}
+GATES = {"gates": "nothing was forgotten beyond the lane's gate; a round that fails is kept, marked, and not released"}
 PROMPT_CHARACTERS = 60
 GENERATED_TOKENS = 40
-
-
-def corpus_recipes(project: Project) -> list[Recipe]:
-    """`evaluation_sets`."""
-    return [
-        Recipe(
-            asset="evaluation_sets",
-            group="evaluation/reports",
-            description="The declared benchmarks: items as they are asked, and the n-grams that give copies away.",
-            kinds=frozenset({"arrow"}),
-            scope=Scope.ONCE,
-            inputs={},
-            algorithms=(SETS, *EVALUATION_NGRAMS_ALGORITHMS),
-            config=lambda project, key: {
-                "tasks": [task.identity() for task in project.evaluation.tasks],
-                "contamination": project.corpus.contamination.identity(),
-                "seed": project.evaluation.seed,
-            },
-            facts=_task_files,
-            make=_make_sets,
-        )
-    ]
 
 
 def recipes(project: Project, lane: str, kind: Kind) -> list[Recipe]:
@@ -78,7 +51,7 @@ def recipes(project: Project, lane: str, kind: Kind) -> list[Recipe]:
             config=lambda project, key: _config(project, lane, kind),
             pinned=lambda mill, key: _pinned(mill, lane, kind, key),
             make=lambda mill, action: _make_report(mill, lane, kind, action),
-            warnings={} if kind == "base" else WARNINGS,
+            warnings=SCORED if kind == "base" else SCORED | GATES,
         )
     ]
 
@@ -91,34 +64,6 @@ def _config(project: Project, lane: str, kind: Kind) -> dict[str, Any]:
     if kind != "base":
         values["gates"] = project.lanes[lane].rounds.gates.identity()
     return values
-
-
-def _task_files(mill: Mill, key: str | None) -> dict[str, Any]:
-    folder = mill.loaded.path.parent
-    return {
-        "files": {task.name: digest_file(resolve_path(task.file, folder)) for task in mill.project.evaluation.tasks}
-    }
-
-
-def _make_sets(mill: Mill, action: Action) -> Made:
-    folder, evaluation = mill.loaded.path.parent, mill.project.evaluation
-    files = {}
-    texts = [ITEM_SCHEMA.empty_table()]
-    for task in evaluation.tasks:
-        path = resolve_path(task.file, folder)
-        items = read_items(path, task, evaluation.seed)
-        texts.append(item_texts(task.name, items))
-        files[f"items/{task.name}"] = store_bytes(mill.store, _encode_items(items))
-    ngrams = evaluation_ngrams(pa.concat_tables(texts), mill.project.corpus.contamination)
-    files |= {role: store_table(mill.store, table) for role, table in ngrams.tables.items()}
-    sizes = [len(table) for table in texts[1:]]
-    facts: dict[str, Any] = {f"items/{task.name}": size for task, size in zip(evaluation.tasks, sizes, strict=True)}
-    uncheckable = sum(value == "uncheckable" for value in ngrams.tables["items"]["check"].to_pylist())
-    return [Part(name="00000", files=files)], [], {**facts, "uncheckable_items": uncheckable}
-
-
-def _encode_items(items: list[Item]) -> bytes:
-    return "".join(json.dumps(asdict(item), ensure_ascii=False, sort_keys=True) + "\n" for item in items).encode()
 
 
 def _decode_items(data: bytes) -> list[Item]:
@@ -164,8 +109,8 @@ def _make_report(mill: Mill, lane: str, kind: Kind, action: Action) -> Made:
     }
     files = {"documents": store_table(mill.store, mine.documents), "items": store_table(mill.store, mine.items)}
     facts: dict[str, Any] = {}
-    checks: list[CheckRecord] = []
     domains = domain_scores(mine.documents, config)
+    checks = [scored_check(set(documents["domain"].to_pylist()), domains)]
     for domain in domains:
         if domain.bits_per_byte.value is not None:
             facts[f"bits_per_byte/{domain.domain}"] = round(domain.bits_per_byte.value, 6)
@@ -209,6 +154,19 @@ def _make_report(mill: Mill, lane: str, kind: Kind, action: Action) -> Made:
     return [Part(name="00000", files=files)], checks, facts
 
 
+def scored_check(held_out: set[str], domains: tuple[DomainScore, ...]) -> CheckRecord:
+    """Whether a report speaks of every domain that documents were held out of, and if not, why."""
+    reasons = {item.domain: item.reason for item in domains if item.bits_per_byte.value is None}
+    missing = held_out - {item.domain for item in domains} | reasons.keys()
+    return CheckRecord(
+        name="scored",
+        passed=not missing,
+        blocking=False,
+        description=SCORED["scored"] + "".join(f"; {name}: {reasons.get(name)}" for name in sorted(missing)),
+        values={"held_out_domains": len(held_out), "scored_domains": len(domains) - len(reasons)},
+    )
+
+
 def gate_check(domains: tuple[DomainComparison, ...], gates: GateConfig) -> CheckRecord:
     """Whether a round may be released: no old domain got worse by more than the gate, beyond the noise."""
     forgotten = {
@@ -225,7 +183,7 @@ def gate_check(domains: tuple[DomainComparison, ...], gates: GateConfig) -> Chec
         name="gates",
         passed=passed,
         blocking=False,
-        description=WARNINGS["gates"] + (f"; forgotten: {', '.join(sorted(forgotten))}" if forgotten else ""),
+        description=GATES["gates"] + (f"; forgotten: {', '.join(sorted(forgotten))}" if forgotten else ""),
         values={
             "forgotten_domains": len(forgotten),
             "learned_domains": len(learned),

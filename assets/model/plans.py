@@ -8,7 +8,7 @@ from assets.model.lineage import pin, plan_of
 from assets.recipe import Made, NotReadyError, Recipe, Scope
 from pipelines.core.artifacts import Artifact
 from pipelines.core.fingerprint import digest_json
-from pipelines.core.manifest import Part, StoredFile
+from pipelines.core.manifest import CheckRecord, Part, StoredFile
 from pipelines.corpus.acquisition.packages import resolve_path
 from pipelines.model.config import ArchitectureConfig, TrainConfig
 from pipelines.model.estimates.cost import estimate
@@ -20,6 +20,11 @@ from resources.failpoints import failpoint
 from resources.mill import Mill
 from resources.rates import training_rate
 from resources.stages import Action, store_bytes
+
+PLAN_WARNINGS = {
+    "measurable": "every domain that is trained on has held-out documents, so that a report can speak of it"
+}
+PROPOSAL_WARNINGS = {"affordable": "the round's estimate is within the hours and the memory that the lane allows"}
 
 
 def base_recipes(project: Project, lane: str) -> list[Recipe]:
@@ -49,6 +54,7 @@ def base_recipes(project: Project, lane: str) -> list[Recipe]:
             pinned=pinned,
             settled=lambda mill, key: mill.store.latest(f"{lane}/base_plan"),
             make=make,
+            warnings=PLAN_WARNINGS,
             immutable=True,
         )
     ]
@@ -82,6 +88,7 @@ def proposal_recipes(project: Project, lane: str) -> list[Recipe]:
             config=lambda project, key: _round_identity(project, lane),
             settled=settled,
             make=make,
+            warnings=PROPOSAL_WARNINGS,
         )
     ]
 
@@ -110,6 +117,7 @@ def round_recipes(project: Project, lane: str) -> list[Recipe]:
             facts=facts,
             settled=lambda mill, key: mill.store.latest(f"{lane}/continued_plan", key),
             make=make,
+            warnings=PLAN_WARNINGS,
             artifact_class="recorded",
         )
     ]
@@ -254,7 +262,15 @@ def publish_plan(mill: Mill, plan: Plan) -> Made:
         mill.runner.notes["estimated_seconds"] = round(plan.estimate.tokens / rate, 1)
     data = plan.encode()
     file = StoredFile(object=mill.store.add_bytes(data), bytes=len(data), rows_digest=plan.identity)
-    return [Part(name="00000", files={"plan": file})], [], facts
+    unmeasured = sorted({part.domain for part in plan.parts} - {batch.domain for batch in plan.held_out})
+    measurable = CheckRecord(
+        name="measurable",
+        passed=not unmeasured,
+        blocking=False,
+        description=PLAN_WARNINGS["measurable"] + (f"; without: {', '.join(unmeasured)}" if unmeasured else ""),
+        values={"domains_without": len(unmeasured)},
+    )
+    return [Part(name="00000", files={"plan": file})], [measurable], facts
 
 
 def _propose(mill: Mill, lane: str, action: Action) -> Made:
@@ -315,4 +331,11 @@ def _propose(mill: Mill, lane: str, action: Action) -> Made:
         "planned_tokens": plan.estimate.tokens,
     }
     data = (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
-    return [Part(name="00000", files={"proposal": store_bytes(mill.store, data)})], [], facts
+    affordable = CheckRecord(
+        name="affordable",
+        passed=seconds <= rounds.max_hours * 3600 and plan.estimate.peak_bytes <= rounds.max_memory_gb * 1e9,
+        blocking=False,
+        description=PROPOSAL_WARNINGS["affordable"],
+        values={"hours": round(seconds / 3600, 4), "memory_gb": round(plan.estimate.peak_bytes / 1e9, 3)},
+    )
+    return [Part(name="00000", files={"proposal": store_bytes(mill.store, data)})], [affordable], facts

@@ -28,6 +28,9 @@ CHECKS = {
 }
 
 
+WEIGHT_CHECKS = {"whole": "the examples of the streams add up to those of the stage"}
+
+
 def weights_recipes(project: Project, lane: str) -> list[Recipe]:
     """`<lane>/mixture_weights`."""
 
@@ -45,6 +48,7 @@ def weights_recipes(project: Project, lane: str) -> list[Recipe]:
             algorithms=(WEIGHTS,),
             config=lambda project, key: _weights_config(project, lane),
             make=make,
+            checks=WEIGHT_CHECKS,
         )
     ]
 
@@ -94,7 +98,14 @@ def _make_weights(mill: Mill, lane: str, action: Action) -> Made:
     table = pa.Table.from_pylist([row._asdict() for row in rows])
     facts: dict[str, Any] = {f"weight/{row.stream}": round(row.share, 6) for row in rows}
     facts |= {f"epochs/{row.stream}": round(row.epochs, 4) for row in rows}
-    return [Part(name="00000", files={"rows": store_table(mill.store, table)})], [], facts
+    given = sum(row.examples for row in rows)
+    whole = CheckRecord(
+        name="whole",
+        passed=given == examples,
+        description=WEIGHT_CHECKS["whole"],
+        values={"examples": given, "planned_examples": examples},
+    )
+    return [Part(name="00000", files={"rows": store_table(mill.store, table)})], [whole], facts
 
 
 def mixture_of(mill: Mill, plan: Plan) -> Mixture:

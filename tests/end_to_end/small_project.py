@@ -1,4 +1,4 @@
-"""A whole project in miniature for end-to-end tests: real text, three batches and an inbox, a model of 60,000 parameters.
+"""A whole project in miniature for end-to-end tests: real text, three batches and an inbox, 60,000 parameters.
 
 Texts are the language reference topics that ship with Python and a few modules of its standard library. One run from
 nothing to the base report takes about half a minute on two cores, most of it start-up and compiled kernels.
@@ -102,7 +102,12 @@ def arrive(folder: Path, batch: str = "late") -> str:
 
 def environment(home: Path, project: Path, *, workers: int = 2) -> dict[str, str]:
     """The environment of a command that works in a home of its own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GRISTMILL", "DAGSTER"))}
+    places = ("GRISTMILL", "DAGSTER")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "GRISTMILL_SHARED_DATA" or not name.startswith(places)
+    }
     return {
         **kept,
         "GRISTMILL_HOME": str(home),

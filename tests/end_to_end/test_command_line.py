@@ -70,7 +70,7 @@ def test_a_step_leads_to_the_tokens_that_were_trained_on(small_run: FinishedRun)
 
 def _batch(run: FinishedRun, step: int) -> np.ndarray:
     """Inputs and the last target of a step, [rows, T + 1], by the trainer's own reader."""
-    from assets.model.training import _batches
+    from assets.model.checkpoint import _batches
     from resources.train_process import open_batches
     from resources.trainer import TrainingJob
 

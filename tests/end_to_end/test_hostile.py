@@ -61,8 +61,8 @@ def truncated_gzip(folder: Path) -> None:
 
 
 def wrong_lengths(folder: Path) -> None:
-    """Lengths below, above and far beyond the truth, negative and no number, among 40 sound records."""
-    bodies = [response(text) for text in prose(45, 2)]
+    """Lengths below, above and far beyond the truth, negative and no number, among 127 sound records."""
+    bodies = [response(text) for text in prose(130, 2)]
     lengths = [len(body) for body in bodies]
     lengths[10], lengths[20], lengths[30] = lengths[10] - 50, lengths[20] + 7, 10**15
     data = b"".join(record(*item, number) for number, item in enumerate(zip(bodies, lengths, strict=True)))
@@ -122,7 +122,9 @@ def unreadable(folder: Path) -> None:
 class Case:
     """A source, and what must have come of it."""
 
-    def __init__(self, make: Callable[[Path], None], reader: dict[str, object], kept: int, drops: dict[str, int]) -> None:
+    def __init__(
+        self, make: Callable[[Path], None], reader: dict[str, object], kept: int, drops: dict[str, int]
+    ) -> None:
         self.make, self.reader, self.kept, self.drops = make, reader, kept, drops
 
 

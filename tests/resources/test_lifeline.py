@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from resources.lifeline import end_with_owner
+from resources.lifeline import end_with_owner, start_guard
 from tests.resources.processes import ROOT, wait_until
 
 OWNER = f"""
@@ -81,3 +82,29 @@ def test_what_somebody_else_started_goes_on(tmp_path: Path, name: str, arguments
         assert is_alive(child)
     finally:
         child.kill()
+
+
+def guarded(ready: str) -> None:
+    """What `gristmill ui` does: a guard, then another program that starts a third one, and sleeps."""
+    start_guard()
+    code = (
+        "import subprocess, sys, time; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
+    )
+    code += f"; open({ready!r}, 'w').write(str(child.pid)); time.sleep(600)"
+    os.execv(sys.executable, [sys.executable, "-c", code])
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_guarded_program_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    ready = tmp_path / "ready"
+    code = f"from tests.resources.test_lifeline import guarded; guarded({str(ready)!r})"
+    owner = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    wait_until(lambda: ready.exists() and bool(ready.read_text()))
+    child = psutil.Process(int(ready.read_text()))
+    guards = [process for process in psutil.Process(owner.pid).children() if process != child]
+    assert len(guards) == 1
+    time.sleep(1)
+    assert is_alive(child)
+    owner.send_signal(number)
+    owner.wait()
+    wait_until(lambda: not is_alive(child) and not is_alive(guards[0]), seconds=15)

@@ -17,6 +17,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.core.documents import ATTRIBUTE_KEYS
@@ -112,5 +113,10 @@ def _result(
         ],
         schema=CONTAMINATION_SCHEMA,
     )
-    counts = {"rows_in": rows, "kept": rows, "hits": len(text), "documents_with_hits": int((matched > 0).sum())}
-    return PartResult({"contamination": table}, counts)
+    return PartResult({"contamination": table}, {"rows_in": rows, "kept": rows, **count_hits(table, None)})
+
+
+def count_hits(table: pa.Table, config: ContaminationConfig | None) -> dict[str, int]:
+    """`hits`: pairs of document and item; `documents_with_hits`: documents with at least one."""
+    lengths = np.asarray(pc.list_value_length(table["hits"]))
+    return {"hits": int(lengths.sum()), "documents_with_hits": int((lengths > 0).sum())}

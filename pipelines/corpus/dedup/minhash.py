@@ -85,12 +85,17 @@ def signatures_part(tables: Mapping[str, pa.Table], config: DedupConfig) -> Part
     pieces = [_table(block, coefficients, config, schema, hashes) for block in blocks(documents["text"], config)]
     empty = pa.table([pa.array([], schema.field(name).type) for name in hashes], names=hashes)
     table = pa.concat_tables(pieces) if pieces else empty
-    _hash_wordless(documents, table_words := table["n_words"].to_numpy(), exact := table["exact_hash"].to_pylist())
+    _hash_wordless(documents, table["n_words"].to_numpy(), exact := table["exact_hash"].to_pylist())
     columns = [documents["id"], documents["text_hash"], pa.array(exact, pa.binary(EXACT_BYTES))]
     columns += [table[name] for name in hashes[1:]]
     rows = len(documents)
-    counts = {"rows_in": rows, "kept": rows, "without_words": int(np.count_nonzero(table_words == 0))}
-    return PartResult({"signatures": pa.table(columns, schema=schema).combine_chunks()}, counts)
+    signed = pa.table(columns, schema=schema).combine_chunks()
+    return PartResult({"signatures": signed}, {"rows_in": rows, "kept": rows, **count_wordless(signed, config)})
+
+
+def count_wordless(signatures: pa.Table, config: DedupConfig) -> dict[str, int]:
+    """`without_words`: documents that are compared by their raw text alone."""
+    return {"without_words": int(np.count_nonzero(signatures["n_words"].to_numpy() == 0))}
 
 
 def _table(

@@ -87,8 +87,9 @@ def _tiles(data: BaseReport) -> list[tuple[str, str]]:
     known = [score.bits_per_byte.value for score in data.domains if score.bits_per_byte.value is not None]
     tiles = [(number(sum(known) / len(known)) if known else "–", "bits per byte, mean of domains")]
     tiles.append((short_count(data.model.parameters), "parameters"))
-    tiles.append((short_count(data.model.tokens), "tokens trained on"))
-    tiles.append((count(data.model.steps), "optimiser steps"))
+    if data.model.steps:  # an imported checkpoint was trained elsewhere
+        tiles.append((short_count(data.model.tokens), "tokens trained on"))
+        tiles.append((count(data.model.steps), "optimiser steps"))
     if data.model.context_length is not None:
         tiles.append((count(data.model.context_length), "tokens of context"))
     if data.model.vocabulary is not None:
@@ -116,7 +117,7 @@ def domain_section(scores: Sequence[DomainScore], confidence: float) -> Markup:
                 number(estimate.value),
                 figures,
                 mark(estimate.value, estimate.low, estimate.high, axis, _COLOUR),
-                number(score.token_perplexity, 1),
+                _perplexity(score.token_perplexity),
                 count(score.documents),
                 count(score.bytes),
             )
@@ -133,6 +134,11 @@ def domain_section(scores: Sequence[DomainScore], confidence: float) -> Markup:
     )
 
 
+def _perplexity(value: float | None) -> str:
+    """Five significant places at most: an untrained script reaches 10^10."""
+    return number(value, 1) if value is None or value < 1e5 else f"{value:.1e}"
+
+
 def task_section(scores: Sequence[TaskScore], confidence: float) -> Markup:
     """Accuracy of every task and its groups beside what guessing reaches."""
     if not scores:
@@ -142,9 +148,9 @@ def task_section(scores: Sequence[TaskScore], confidence: float) -> Markup:
         name: object = score.task if score.group is None else tag("span", "· ", score.group, class_="reasons")
         remarks = [] if score.reason is None else [score.reason]
         if score.ties:
-            remarks.append(f"{count(score.ties)} ties")
+            remarks.append(f"{count(score.ties)} {'tie' if score.ties == 1 else 'ties'}")
         if score.truncated:
-            remarks.append(f"{count(score.truncated)} contexts cut")
+            remarks.append(f"{count(score.truncated)} {'context' if score.truncated == 1 else 'contexts'} cut")
         if score.above_random is not None:
             verdict = "above guessing" if score.above_random else _against(score).removeprefix("which is ")
             badge = tag("span", verdict, class_="badge learned" if score.above_random else "badge quiet")

@@ -27,7 +27,10 @@ GLOSSARY: Final = (
 
 
 def training(points: Sequence[LossPoint]) -> Markup:
+    """The loss curve; nothing for a checkpoint that was trained elsewhere."""
     note = None
+    if not points:
+        return Markup("")
     known = [point for point in points if point.loss is not None]
     if known:
         note = f"{count(len(known))} steps recorded; the last loss is {number(known[-1].loss)} nats per token."
@@ -41,8 +44,8 @@ def mixture(rows: Sequence[MixtureRow]) -> Markup:
     total = ("All", "", count(sum(row.tokens for row in rows)), "")
     return section(
         "Mixture",
-        table(("Domain", "Share", "Tokens trained on", "Epochs"), [*body, total], numeric=(2, 3)),
-        note="What the training examples were made of. An epoch is one pass over the domain's own tokens.",
+        table(("Source or domain", "Share", "Tokens trained on", "Epochs"), [*body, total], numeric=(2, 3)),
+        note="What the training examples were made of. An epoch is one pass over the tokens of the source or domain.",
     )
 
 
@@ -133,7 +136,7 @@ def provenance(rows: Sequence[Digest], notes: Sequence[str]) -> Markup:
         "Provenance",
         table(("What", "Digest"), body) if body else None,
         tag("ul", *(tag("li", note) for note in notes)) if notes else None,
-        note="Equal digests name equal contents; `gristmill verify` checks them, and `gristmill trace` walks from a "
+        note="Equal digests name equal contents; gristmill verify checks them, and gristmill trace walks from a "
         "training step to its documents.",
     )
 

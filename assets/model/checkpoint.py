@@ -28,6 +28,7 @@ RELEASE = Algorithm("release", 1)
 CHECKS = {
     "finite": "every loss of the curve is a number and the curve has every step",
 }
+RELEASE_CHECKS = {"loadable": "the weights, the configuration and the tokenizer of what is released are in the store"}
 
 
 def recipes(project: Project, lane: str, kind: Kind) -> list[Recipe]:
@@ -36,7 +37,7 @@ def recipes(project: Project, lane: str, kind: Kind) -> list[Recipe]:
     return [
         Recipe(
             asset=f"{lane}/{kind}_checkpoint",
-            group="model/training",
+            group="model/checkpoint",
             description="Weights, configuration and tokenizer in Hugging Face layout; optimiser state; loss curve.",
             kinds=frozenset({"torch", "safetensors"}),
             scope=Scope.ONCE if kind == "base" else Scope.ROUNDS,
@@ -55,7 +56,7 @@ def release_recipes(project: Project, lane: str) -> list[Recipe]:
     return [
         Recipe(
             asset=f"{lane}/released_checkpoint",
-            group="model/training",
+            group="model/checkpoint",
             description="Names the newest checkpoint that passed every gate: where the next round starts.",
             kinds=frozenset({"json"}),
             scope=Scope.ONCE,
@@ -63,6 +64,7 @@ def release_recipes(project: Project, lane: str) -> list[Recipe]:
             algorithms=(RELEASE,),
             pinned=lambda mill, key: _round_reports(mill, lane),
             make=_make_release,
+            checks=RELEASE_CHECKS,
         )
     ]
 
@@ -224,4 +226,12 @@ def _make_release(mill: Mill, action: Action) -> Made:
     record = {**pin(checkpoint).model_dump(), "round": checkpoint.manifest.partition}
     data = (json.dumps(record, sort_keys=True, indent=1) + "\n").encode()
     facts = {"released": f"{checkpoint.manifest.asset} {checkpoint.manifest.partition or ''}".strip()}
-    return [Part(name="00000", files={"released": store_bytes(mill.store, data)})], [], facts
+    files = checkpoint.parts[0].files
+    needed = [files.get(name) for name in ("model.safetensors", "config.json", "tokenizer.json")]
+    loadable = CheckRecord(
+        name="loadable",
+        passed=all(file is not None and mill.store.has(file.object) for file in needed),
+        description=RELEASE_CHECKS["loadable"],
+        values={"steps": checkpoint.manifest.facts["steps"]},
+    )
+    return [Part(name="00000", files={"released": store_bytes(mill.store, data)})], [loadable], facts
