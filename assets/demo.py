@@ -7,6 +7,7 @@ import time
 
 import psutil
 
+from assets.presentation import report_page
 from assets.progress import Progress
 from assets.running import Runner, instance_of_home
 from assets.status import status_lines
@@ -66,10 +67,8 @@ def _closing(mill: Mill, seconds: float, peak: int) -> list[str]:
             *(("continued_report", e["round"]) for e in mill.store.ledger(f"rounds/{lane}")),
         ]:
             report = mill.store.latest(f"{lane}/{asset}", key)
-            if report is not None:
-                page = mill.home.folder / "reports" / f"{lane}_{asset}{'_' + key if key else ''}.html"
-                page.parent.mkdir(parents=True, exist_ok=True)
-                page.write_bytes(report.bytes_of("report"))
+            page = report_page(report, mill.home.reports) if report is not None else None
+            if page is not None:
                 lines.append(f"report  {page.as_uri()}")
     port = os.environ.get("GRISTMILL_PORT", str(UI_PORT))
     return [*lines, f"UI      make ui, then http://127.0.0.1:{port}"]

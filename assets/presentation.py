@@ -1,49 +1,119 @@
-"""What a person sees on an asset's page: numbers that plot, a sample table, links to files.
+"""What a person sees on an asset's page: what it is and how much, what it was made from, and links to files.
 
-Numbers keep one stable key each and are never strings or NaN, or the UI cannot plot them over partitions.
+Numbers keep one stable key each and are never strings or NaN, or the UI cannot plot them over partitions. The page
+lists them in this order: the report, sizes and counts, facts, a sample, the inputs, and last what machines read.
 """
 
 import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipelines.core.artifacts import Artifact
 
 SAMPLE_ROWS = 5
+CURVE_ROWS = 12
 SAMPLE_CHARACTERS = 160
-MAIN_ROLES = ("documents", "matches", "statistics", "signatures", "spans", "contamination", "files", "index", "rows")
+SHOWN_INPUTS = 12
+MAIN_ROLES = (
+    "documents",
+    "matches",
+    "statistics",
+    "signatures",
+    "sensitive_spans",
+    "contamination",
+    "files",
+    "train_index",
+    "items",
+    "rows",
+)
 """The role whose rows count as the artifact's rows, first that exists."""
+CURVE = "losses"
+DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def metadata_of(artifact: Artifact, *, computed: bool, seconds: float) -> dict[str, Any]:
-    """Metadata of a materialization; `computed` is 1 for new work and 0 for a re-emitted artifact."""
+def metadata_of(
+    artifact: Artifact,
+    *,
+    computed: bool,
+    seconds: float,
+    notes: Mapping[str, float | str],
+    report: Path | None = None,
+) -> dict[str, Any]:
+    """Metadata of a materialization; `computed` is 1 for new work and 0 for a re-emitted artifact.
+
+    `notes` is what depends on machine and moment, `report` the page that `report_page` wrote.
+    """
     manifest = artifact.manifest
-    values: dict[str, Any] = {
-        "computed": int(computed),
-        "seconds": round(seconds, 3),
-        "parts": len(manifest.parts),
-        "dagster/size_bytes": manifest.bytes,
-        "action": manifest.action,
-        "manifest": artifact.digest,
-        "dagster/uri": artifact.objects.path_of(artifact.digest).as_uri(),
-    }
+    facts = {name: value for name, fact in manifest.facts.items() if (value := _fact(fact)) is not None}
+    values: dict[str, Any] = {} if report is None else {"report": dg.MetadataValue.path(report)}
     role = main_role(artifact)
     if role:
         values["dagster/row_count"] = manifest.rows(role)
-        sample = sample_table(artifact, role)
-        if sample:
-            values["sample"] = sample
+    values["dagster/size_bytes"] = manifest.bytes
     values |= manifest.counts
-    for name, fact in manifest.facts.items():
-        if isinstance(fact, bool):
-            values[name] = int(fact)
-        elif (isinstance(fact, int | float) and math.isfinite(fact)) or (isinstance(fact, str) and len(fact) < 1000):
-            values[name] = fact
-    if manifest.parts and "report" in manifest.parts[0].files:
-        path = artifact.path(manifest.parts[0], "report")
-        values["report"] = dg.MetadataValue.url(path.as_uri())
-    return values
+    values |= {name: fact for name, fact in facts.items() if not _is_digest(fact)}
+    values |= notes
+    sample = sample_table(artifact, role or CURVE, SAMPLE_ROWS if role else CURVE_ROWS, spread=role is None)
+    if sample:
+        values["sample"] = sample
+    values["made_from"] = _inputs(artifact)
+    values |= {"parts": len(manifest.parts), "computed": int(computed), "seconds": round(seconds, 3)}
+    values |= {name: fact for name, fact in facts.items() if _is_digest(fact)}
+    uri = artifact.objects.path_of(artifact.digest).as_uri()
+    return values | {"action": manifest.action, "manifest": artifact.digest, "dagster/uri": uri}
+
+
+def report_page(artifact: Artifact, folder: Path) -> Path | None:
+    """The report of an artifact as a file for a browser, `<asset>_<key>.html` in `folder`; None if it has none."""
+    manifest = artifact.manifest
+    if not manifest.parts or "report" not in manifest.parts[0].files:
+        return None
+    name = "_".join([*manifest.asset.split("/"), *([manifest.partition] if manifest.partition else [])])
+    folder.mkdir(parents=True, exist_ok=True)
+    page, unfinished = folder / f"{name}.html", folder / f".{name}.{os.getpid()}"
+    unfinished.write_bytes(artifact.bytes_of("report"))
+    unfinished.replace(page)
+    return page
+
+
+def _fact(fact: Any) -> Any:
+    """A fact as the UI shows it, or None for one that is too long or no number."""
+    if isinstance(fact, bool):
+        return int(fact)
+    if isinstance(fact, int | float):
+        return fact if math.isfinite(fact) else None
+    if isinstance(fact, str):
+        return fact if 0 < len(fact) < 1000 else None
+    if isinstance(fact, dict) and fact and len(str(fact)) < 1000:
+        return dg.MetadataValue.json(fact)
+    return None
+
+
+def _is_digest(fact: Any) -> bool:
+    return isinstance(fact, str) and DIGEST.fullmatch(fact) is not None
+
+
+def _inputs(artifact: Artifact) -> dg.TableMetadataValue:
+    """What the artifact was made from, edges and pinned references alike."""
+    columns = ("input", "asset", "partition", "content")
+    records = [
+        {"input": name, "asset": item.asset, "partition": item.partition or "", "content": item.content[:16]}
+        for name, item in list(artifact.manifest.inputs.items())[:SHOWN_INPUTS]
+    ]
+    hidden = len(artifact.manifest.inputs) - len(records)
+    if hidden:
+        records.append({"input": f"and {hidden} more", "asset": "", "partition": "", "content": ""})
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(record) for record in records],
+        schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),
+    )
 
 
 def main_role(artifact: Artifact) -> str | None:
@@ -51,20 +121,28 @@ def main_role(artifact: Artifact) -> str | None:
     return next((role for role in MAIN_ROLES if role in roles), None)
 
 
-def sample_table(artifact: Artifact, role: str) -> dg.TableMetadataValue | None:
-    """The first rows of a role, bytes as hex, long text cut."""
+def sample_table(artifact: Artifact, role: str, rows: int, *, spread: bool = False) -> dg.TableMetadataValue | None:
+    """The first rows of a role (`spread`: evenly over its first part), bytes as hex, long text cut."""
+    found: list[dict[str, Any]] = []
+    columns: dict[str, str] = {}
     for part in artifact.parts:
         file = part.files.get(role)
-        if file is None or not file.rows:
+        if file is None or not file.rows or len(found) == rows:
             continue
-        table = artifact.table(part, role).slice(0, SAMPLE_ROWS)
-        columns = table.column_names[:12]
-        rows = table.select(columns).to_pylist()
-        return dg.MetadataValue.table(
-            records=[dg.TableRecord({name: _cell(row[name]) for name in columns}) for row in rows],
-            schema=dg.TableSchema([dg.TableColumn(name, str(table.schema.field(name).type)) for name in columns]),
-        )
-    return None
+        with pq.ParquetFile(artifact.path(part, role)) as stored:
+            names = stored.schema_arrow.names[:12]
+            size = stored.metadata.num_rows if spread else min(rows - len(found), stored.metadata.num_rows)
+            table = pa.Table.from_batches([next(stored.iter_batches(batch_size=size, columns=names))])
+        columns = {name: str(table.schema.field(name).type) for name in names}
+        wanted = min(rows - len(found), len(table))
+        step = (len(table) - 1) / max(wanted - 1, 1)
+        found += table.take([round(index * step) for index in range(wanted)]).to_pylist()
+    if not found:
+        return None
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord({name: _cell(row[name]) for name in columns}) for row in found],
+        schema=dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()]),
+    )
 
 
 def _cell(value: Any) -> str | int | float | bool | None:

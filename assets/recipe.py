@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 
 from assets.automation.reaping import claim
-from assets.presentation import metadata_of
+from assets.presentation import metadata_of, report_page
 from pipelines.core.artifacts import Artifact
 from pipelines.core.documents import split_key
 from pipelines.core.fingerprint import Algorithm, digest_json
@@ -173,7 +173,13 @@ def asset_of(
         yield from _check_results(recipe, artifact.manifest.checks)
         yield dg.MaterializeResult(
             asset_key=recipe.key,
-            metadata={**metadata_of(artifact, computed=computed, seconds=seconds), **mill.runner.notes},
+            metadata=metadata_of(
+                artifact,
+                computed=computed,
+                seconds=seconds,
+                notes=mill.runner.notes,
+                report=report_page(artifact, mill.home.reports),
+            ),
             data_version=dg.DataVersion(artifact.content),
         )
 

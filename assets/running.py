@@ -17,7 +17,7 @@ from dagster._core.definitions.asset_selection import DagsterInvalidAssetSelecti
 from dagster._core.errors import DagsterInvalidSubsetError
 
 from assets.automation.arrivals import FOLDER_NAMES, seal_arrivals, unusable_folders
-from assets.automation.attempts import MAX_ATTEMPTS, failures_of
+from assets.automation.attempts import MAX_ATTEMPTS, STOPPING, failure_of, failures_of, reason_of
 from assets.automation.partitions import batches, rounds
 from assets.automation.reaping import PROCESS_TAG, process_tag, reap_dead_runs
 from assets.automation.settling import bound_rounds, give_up, unsettled_batches
@@ -27,8 +27,6 @@ from assets.progress import Progress
 from assets.recipe import IN_ORDER, Recipe, Scope
 from resources.mill import Mill, current_home, open_mill
 
-STOPPING = frozenset({"StoreFullError", "ReloadNeededError"})
-"""Errors that are no fault of a batch and that every other step would meet too."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -118,7 +116,7 @@ class Runner:
         while not self.job(job, key):
             failures = failures_of(self.instance, key)
             if failures.own >= MAX_ATTEMPTS:
-                give_up(self.mill, key, failures.reason)
+                give_up(self.mill, key, reason_of(self.instance, key))
                 self.progress.line(f"  {key} was given up; the others go on. Once it is repaired, run again")
                 return
             if failures.own == own:  # it waits for something that is not made here
@@ -226,7 +224,7 @@ class Runner:
         stop = ""
         for event in result.all_events:
             if event.is_step_failure:
-                message, kinds = _failure(event)
+                message, kinds = failure_of(event)
                 self.progress.line(f"  {event.step_key}: {message}")
                 where = f"{event.step_key.replace('__', '/')} {key or ''}".strip()
                 failure = message if message.startswith(where) else f"{where}: {message}"
@@ -260,23 +258,6 @@ def _computed(event: dg.DagsterEvent) -> int:
         return 0
     value = event.step_materialization_data.materialization.metadata.get("computed")
     return int(value.value) if value is not None else 0  # type: ignore[union-attr]
-
-
-def _failure(event: dg.DagsterEvent) -> tuple[str, set[str]]:
-    """The message of a step's failure without the stack, and the names of its exceptions from the outside in.
-
-    Of our own errors the outermost speaks, because it was written for people; of others the innermost.
-    """
-    data = event.step_failure_data
-    if data.user_failure_data is not None and data.user_failure_data.description:
-        return data.user_failure_data.description, set()
-    error, kinds = data.error, set[str]()
-    while error is not None:
-        kinds.add(error.cls_name or "")
-        if error.cause is None or (error.cls_name or "") in STOPPING:
-            return error.message.strip(), kinds
-        error = error.cause
-    return "no message; see the run in the UI", kinds
 
 
 @contextmanager

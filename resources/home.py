@@ -65,6 +65,10 @@ class Home:
     def cache(self) -> Path:
         return self.folder / "cache"
 
+    @property
+    def reports(self) -> Path:
+        return self.folder / "reports"
+
     def prepare(self) -> None:
         """Create the folders and write `dagster.yaml` (only when it differs, so a running daemon is not disturbed)."""
         self.dagster_home.mkdir(parents=True, exist_ok=True)

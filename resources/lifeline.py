@@ -37,6 +37,11 @@ def end_with_owner() -> None:
         threading.Thread(target=_die_with, args=(dagster_ancestors(),), name="owner", daemon=True).start()
 
 
+def serves_code() -> bool:
+    """Whether this process is a code server of Dagster's, the one that starts run workers."""
+    return multiprocessing.parent_process() is None and sys.argv[1:3] == ["api", "grpc"]
+
+
 def die_with_parent_process() -> None:
     """Wait for the end of the process that started this one through `multiprocessing`, then end at once."""
     owner = multiprocessing.parent_process()

@@ -14,6 +14,10 @@ from resources.home import Home, find_home
 from resources.stages import StageRunner
 from resources.store import ArtifactStore
 
+SERVED_PROJECT = "GRISTMILL_SERVED_PROJECT"
+"""Environment variable of a code server and its run workers: the digest of the project file as the server loaded it.
+Workers import everything anew and would take an edited file for the one that the UI shows."""
+
 
 class ReloadNeededError(RuntimeError):
     """The project file on disk is not the one that this process loaded."""
@@ -38,8 +42,8 @@ class Mill:
         return self.store.get(asset, key)
 
     def refuse_stale_project(self) -> None:
-        """A run uses one project file from start to end; an edit needs a reload of the code location."""
-        if self.loaded.changed_on_disk():
+        """A run uses one project file from start to end: the one of its code server. An edit needs a reload."""
+        if self.loaded.changed_on_disk() or os.environ.get(SERVED_PROJECT, self.loaded.digest) != self.loaded.digest:
             raise ReloadNeededError(
                 f"{self.loaded.path} changed after it was loaded: reload the code location (Deployment > Reload in the "
                 "UI, or start the command again), then `gristmill plan` shows what the edit recomputes"

@@ -23,7 +23,9 @@ from resources.mill import Mill
 MAX_ATTEMPTS = 3
 MAX_KILLS = 10
 RUNS_LOOKED_AT = 50
-OUTSIDE = frozenset({"NotReadyError", "StoreFullError", "ReloadNeededError"})
+STOPPING = frozenset({"StoreFullError", "ReloadNeededError"})
+"""Names of errors that are no fault of a batch and that every other step would meet too."""
+OUTSIDE = STOPPING | {"NotReadyError"}
 """Names of errors that are no fault of the batch whose run ended with them."""
 
 
@@ -45,17 +47,10 @@ class Failures(NamedTuple):
     def too_many(self) -> bool:
         return self.own >= MAX_ATTEMPTS or self.killed >= MAX_KILLS
 
-    @property
-    def reason(self) -> str:
-        """For the ledger and for people."""
-        return f"failed {self.own} times and was killed {self.killed} times; see its last run"
-
 
 def ending(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Ending:
     """How a run that Dagster calls failed really ended, from its own events."""
-    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
-    events = [record.event_log_entry.dagster_event for record in records]
-    errors = [event.step_failure_data.error for event in events if event is not None]
+    errors = [event.step_failure_data.error for event in _step_failures(instance, run)]
     if not errors:
         return Ending.KILLED
     return Ending.OUTSIDE if all(_is_outside(error) for error in errors) else Ending.OWN
@@ -78,6 +73,40 @@ def failures_of(instance: dg.DagsterInstance, key: str) -> Failures:
         if run.status is dg.DagsterRunStatus.FAILURE:
             endings.append(ending(instance, run))
     return Failures(endings.count(Ending.OWN), endings.count(Ending.KILLED))
+
+
+def reason_of(instance: dg.DagsterInstance, key: str) -> str:
+    """Why a batch is given up, for the ledger, the snapshot and people: how often it failed, and its last words."""
+    own, killed = failures_of(instance, key)
+    counted = f"failed {own} times" + (f" and was killed {killed} times" if killed else "")
+    for run in _runs(instance, key):
+        for event in _step_failures(instance, run):
+            message, _ = failure_of(event)
+            return f"{counted}; the last time: {event.step_key}: {message}"[:900]
+    return counted
+
+
+def failure_of(event: dg.DagsterEvent) -> tuple[str, set[str]]:
+    """The message of a step's failure without the stack, and the names of its exceptions from the outside in.
+
+    Of our own errors the outermost speaks, because it was written for people; of others the innermost.
+    """
+    data = event.step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return data.user_failure_data.description, set()
+    error, kinds = data.error, set[str]()
+    while error is not None:
+        kinds.add(error.cls_name or "")
+        if error.cause is None or (error.cls_name or "") in STOPPING:
+            return error.message.strip(), kinds
+        error = error.cause
+    return "no message; see the run in the UI", kinds
+
+
+def _step_failures(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[dg.DagsterEvent]:
+    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    events = [record.event_log_entry.dagster_event for record in records]
+    return [event for event in events if event is not None]
 
 
 def _runs(instance: dg.DagsterInstance, key: str) -> list[dg.DagsterRun]:

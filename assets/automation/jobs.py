@@ -3,7 +3,6 @@
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from assets.automation import partitions
 from assets.automation.reaping import claim
 from assets.graph import Graph
 from pipelines.project import Project
@@ -15,7 +14,6 @@ BASE_ASSETS = ("base_plan", "base_mixture", "base_checkpoint", "base_report", "r
 
 def build_jobs(project: Project, graph: Graph) -> dict[str, dg.JobDefinition | UnresolvedAssetJobDefinition]:
     """Every job by name."""
-    batches = partitions.batches(project)
     corpus = [name for name in graph.batch_assets() if "/" not in name]
     arrays = [f"{name}/token_arrays" for name in project.tokenizers]
     weights = [f"{lane}/mixture_weights" for lane in project.lanes]
@@ -31,10 +29,10 @@ def build_jobs(project: Project, graph: Graph) -> dict[str, dg.JobDefinition | U
         )
 
     add("prepare_requests", ["evaluation_sets", "removal_requests"], "Read the declared benchmarks and takedowns.")
-    add("ingest_batch", corpus, "Take one batch from its source to clean documents.", partitions_def=batches)
+    add("ingest_batch", corpus, "Take one batch from its source to clean documents.")
     if arrays:
         add("train_tokenizers", [f"{name}/tokenizer" for name in project.tokenizers], "Train or import the tokenizers.")
-        add("tokenize_batch", arrays, "Token arrays of one batch.", partitions_def=batches)
+        add("tokenize_batch", arrays, "Token arrays of one batch.")
     add("take_snapshot", ["corpus_snapshot", *weights], "Name the corpus as it is now, and weigh the lanes' mixtures.")
     for lane in project.lanes:
         add(
@@ -52,7 +50,6 @@ def build_jobs(project: Project, graph: Graph) -> dict[str, dg.JobDefinition | U
             f"train_{lane}_round",
             [f"{lane}/{name}" for name in ROUND_ASSETS],
             f"Run one bound round of {lane}: plan, mixture, checkpoint, report.",
-            partitions_def=partitions.rounds(project, lane),
             tags=TRAINING_TAG,
         )
         add(

@@ -14,7 +14,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from assets.automation import partitions
 from assets.automation.arrivals import seal_arrivals, unusable_folders
-from assets.automation.attempts import failed_keys, failures_of, next_attempt, trains
+from assets.automation.attempts import failed_keys, failures_of, next_attempt, reason_of, trains
 from assets.automation.due import due
 from assets.automation.jobs import TRAINING_TAG
 from assets.automation.reaping import reap_dead_runs
@@ -25,6 +25,8 @@ from resources.mill import current_home, open_mill
 
 Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 RUNNING, STOPPED = dg.DefaultSensorStatus.RUNNING, dg.DefaultSensorStatus.STOPPED
+
+EDITED = dg.SkipReason("the project file was edited: reload the code location, then what is due is asked for")
 
 
 def build_sensors(project: Project, graph: Graph, jobs: dict[str, Job]) -> list[dg.SensorDefinition]:
@@ -66,6 +68,8 @@ def build_sensors(project: Project, graph: Graph, jobs: dict[str, Job]) -> list[
     def snapshots(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         """One snapshot for a burst of arrivals; a snapshot whose weights were not made is taken up again."""
         mill = open_mill(current_home())
+        if mill.loaded.changed_on_disk():
+            return EDITED
         wanted, reason = snapshot_due(mill)
         if wanted is None and mill.store.latest("corpus_snapshot") is not None:
             wanted = next((name for lane in project.lanes if (name := due(mill, graph.weights_of(lane)))), None)
@@ -81,9 +85,12 @@ def build_sensors(project: Project, graph: Graph, jobs: dict[str, Job]) -> list[
         minimum_interval_seconds=30,
         description="Names the newest checkpoint that passed its gates, when a lane has a new report.",
     )
-    def releases(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
+    def releases(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         """A lane in training releases at the end of its own run, or here when that run has ended."""
         mill = open_mill(current_home())
+        if mill.loaded.changed_on_disk():
+            yield EDITED
+            return
         for lane in project.lanes:
             wanted = due(mill, graph.release_of(lane))
             if wanted is None or trains(context.instance, lane):
@@ -99,9 +106,12 @@ def build_sensors(project: Project, graph: Graph, jobs: dict[str, Job]) -> list[
         minimum_interval_seconds=30,
         description="Go or hold for the next round, whenever a lane has new weights or a new release; costs seconds.",
     )
-    def proposals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
+    def proposals(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         """Waits for what a proposal is made from: weights of the newest snapshot, the newest release."""
         mill = open_mill(current_home())
+        if mill.loaded.changed_on_disk():
+            yield EDITED
+            return
         for lane in project.lanes:
             wanted = due(mill, graph.proposal_of(lane))
             if wanted is None or due(mill, graph.weights_of(lane)) or due(mill, graph.release_of(lane)):
@@ -117,13 +127,16 @@ def build_sensors(project: Project, graph: Graph, jobs: dict[str, Job]) -> list[
         minimum_interval_seconds=30,
         description="Asks again for failed batches. After three failures it gives up, and the snapshot names them.",
     )
-    def retry_failed(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest]:
+    def retry_failed(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         """A batch that waits for an earlier one is asked for when that one is there or given up."""
         mill = open_mill(current_home())
+        if mill.loaded.changed_on_disk():
+            yield EDITED
+            return
         for key, failed_run in failed_keys(mill, context.instance, graph).items():
             failures = failures_of(context.instance, key)
             if failures.too_many:
-                give_up(mill, key, failures.reason)
+                give_up(mill, key, reason_of(context.instance, key))
                 continue
             if waits_for(mill, key) is not None:
                 continue
@@ -172,6 +185,8 @@ def _launcher(project: Project, lane: str, jobs: dict[str, Job]) -> dg.SensorDef
     def launch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         """Add the key of the round that a proposal bound, and launch it. A user's cancel is not retried."""
         mill = open_mill(current_home())
+        if mill.loaded.changed_on_disk():
+            return EDITED
         waiting = bound_rounds(mill, lane)
         if not waiting:
             return dg.SkipReason("no bound round waits")

@@ -39,7 +39,7 @@ def recipes(project: Project, lane: str, kind: Kind) -> list[Recipe]:
             asset=f"{lane}/{kind}_checkpoint",
             group="model/checkpoint",
             description="Weights, configuration and tokenizer in Hugging Face layout; optimiser state; loss curve.",
-            kinds=frozenset({"torch", "safetensors"}),
+            kinds=frozenset({"pytorch", "huggingface"}),
             scope=Scope.ONCE if kind == "base" else Scope.ROUNDS,
             inputs={"plan": f"{lane}/{kind}_plan"} | ({} if imported else {"mixture": f"{lane}/{kind}_mixture"}),
             algorithms=TRAINING_ALGORITHMS,

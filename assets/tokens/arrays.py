@@ -28,7 +28,7 @@ def recipes(project: Project) -> list[Recipe]:
             asset=f"{name}/token_arrays",
             group="tokens/arrays",
             description="uint16 or uint32 token ids of a batch, training and held-out apart, with `start -> document`.",
-            kinds=frozenset({"numpy", "tokenizers"}),
+            kinds=frozenset({"numpy"}),
             scope=Scope.BATCHES,
             inputs={"documents": "clean_documents", "tokenizer": f"{name}/tokenizer"},
             algorithms=(TOKEN_ARRAYS,),

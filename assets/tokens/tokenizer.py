@@ -87,7 +87,7 @@ def _recipe(name: str) -> Recipe:
         asset=f"{name}/tokenizer",
         group="tokens/tokenizer",
         description="Byte-level BPE with its quality report; immutable under its name, so another one is another name.",
-        kinds=frozenset({"tokenizers"}),
+        kinds=frozenset({"huggingface"}),
         scope=Scope.ONCE,
         inputs={"documents": "clean_documents"},
         algorithms=_algorithms(),

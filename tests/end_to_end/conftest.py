@@ -40,7 +40,7 @@ def gristmill(
         cwd=Path(__file__).resolve().parents[2],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=580,
     )
 
 

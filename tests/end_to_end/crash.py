@@ -103,8 +103,8 @@ def launches(phase: str, chance: random.Random) -> Iterator[Launch]:
     def command(*targets: str) -> Launch:
         return Launch(phase, "run", tuple(blow(target) for target in targets))
 
-    def daemon(*targets: str) -> Launch:
-        return Launch(phase, "daemon", tuple(blow(target) for target in targets))
+    def daemon(*targets: str, within: float = 5.0) -> Launch:
+        return Launch(phase, "daemon", tuple(blow(target, within) for target in targets))
 
     # A command goes on without the worker that it lost, and would end the phase: a second blow stops it.
     makers: dict[str, list[Callable[[], Launch]]] = {
@@ -112,10 +112,10 @@ def launches(phase: str, chance: random.Random) -> Iterator[Launch]:
             lambda: at("part_write", 1, 6, blow("command")),
             lambda: at("index_commit", 1, 1),
             lambda: at("manifest", 1, 3),
-            lambda: daemon("run worker", "daemon"),
+            lambda: daemon("run worker", "daemon", within=15.0),
             lambda: at("reference", 1, 3),
             lambda: command("worker", "command"),
-            lambda: daemon("code server"),
+            lambda: daemon("code server", within=15.0),
             lambda: command("command"),
             lambda: daemon("worker", "daemon"),
         ],
@@ -126,9 +126,9 @@ def launches(phase: str, chance: random.Random) -> Iterator[Launch]:
             lambda: command("command while training"),
         ],
         "round corpus": [
-            lambda: daemon("daemon"),
+            lambda: daemon("daemon", within=15.0),
             lambda: at("index_commit", 1, 1),
-            lambda: daemon("run worker", "code server"),
+            lambda: daemon("run worker", "code server", within=15.0),
             lambda: at("part_write", 1, 6, blow("command")),
         ],
         "round training": [
@@ -217,7 +217,7 @@ class Home:
         mine = {str(pid) for pid in pids}
         held = [path for path in sorted(locks.rglob("*.lock")) if path.read_text() in mine]
         names = [path.relative_to(locks).as_posix().removesuffix(".lock") for path in held]
-        return " and ".join(names) or "between two steps"
+        return " and ".join(names)
 
     def has(self, asset: str, key: str = "_") -> bool:
         return (self.root / "refs" / PROJECT / asset / key).is_dir()
@@ -270,8 +270,8 @@ class Crashes:
     def __init__(self, home: Home, folder: Path, tell: Callable[[str], None]) -> None:
         self.home, self.folder, self.tell = home, folder, tell
         self.killed: list[Killed] = []
-        self.last: set[int] = set()
-        """Processes that were seen just before the newest blow."""
+        self.doing = ""
+        """What was being made when somebody last looked."""
 
     def phase(self, phase: str, until: int, wanted: int, chance: random.Random) -> None:
         """Launch and strike until there were `until` kills in all."""
@@ -299,7 +299,7 @@ class Crashes:
             for blow in launch.blows:
                 started = time.monotonic()
                 target, pid, how = self._strike(launch, blow, process, marker)
-                doing = self.home.doing({*self.last, pid})
+                doing = self.home.doing([pid]) or self.doing or "between two steps"
                 killed = Killed(target, pid, launch.phase, doing, how, time.monotonic() - started)
                 self.killed.append(killed)
                 self.tell(
@@ -326,7 +326,7 @@ class Crashes:
         strike_at = None
         while True:
             alive = self.home.processes()
-            self.last = set(alive)
+            self.doing = self.home.doing(alive)
             if blow.failpoint and marker.exists() and (text := marker.read_text()):
                 pid = int(text)
                 return self.home.known.get(pid, "?"), pid, str(blow)

@@ -106,6 +106,24 @@ class Served:
             seconds,
         )
 
+    def cancel(self, run_id: str) -> None:
+        """The Terminate button."""
+        answer = self.graphql(
+            "mutation($id: String!) { terminateRun(runId: $id) { __typename ... on PythonError { message } "
+            "... on TerminateRunFailure { message } } }",
+            id=run_id,
+        )["terminateRun"]
+        assert answer["__typename"] == "TerminateRunSuccess", answer
+
+    def reload(self) -> None:
+        """The Reload button of the code location."""
+        answer = self.graphql(
+            "mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename "
+            "... on WorkspaceLocationEntry { locationOrLoadError { __typename ... on PythonError { message } } } } }",
+            name="gristmill",
+        )["reloadRepositoryLocation"]
+        assert answer["locationOrLoadError"]["__typename"] == "RepositoryLocation", answer
+
     def switch(self, what: str, name: str, on: bool) -> None:
         """The toggle of a sensor or a schedule on the automation page."""
         selector = {**REPOSITORY, f"{what}Name": name}
@@ -160,6 +178,26 @@ class Served:
                     "/".join(event.asset_key.path), event.partition, int(str(computed)), version, record.run_id
                 )
             )
+        return found
+
+    def observed(self, key: dg.AssetKey, run_id: str | None = None) -> list[dict[str, float]]:
+        """Numbers of the observations of an asset, oldest first."""
+        with dg.DagsterInstance.from_config(str(self.home / "dagster")) as instance:
+            records = instance.fetch_observations(key, limit=10_000).records
+        found = []
+        for record in sorted(records, key=lambda item: item.storage_id):
+            event = record.asset_observation
+            if event is not None and run_id in (None, record.run_id):
+                found.append({name: float(str(value.value)) for name, value in event.metadata.items()})
+        return found
+
+    def trainers(self) -> list[psutil.Process]:
+        """Training processes of this home."""
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or []
+            if "resources.train_process" in words and any(str(self.home) in word for word in words):
+                found.append(process)
         return found
 
 

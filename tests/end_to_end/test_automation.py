@@ -9,14 +9,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import psutil
 import pytest
 import yaml
 
-from pipelines.model.plans.plan import Plan
 from tests.end_to_end.conftest import gristmill
 from tests.end_to_end.served import Materialized, Served, copy_home, serve
-from tests.end_to_end.small_project import arrive, write_documents, write_project
+from tests.end_to_end.small_project import arrive, topics, write_documents, write_project
 
 CORPUS = (
     "source_files",
@@ -79,7 +79,7 @@ def settled(served: Served, lanes: tuple[str, ...] = ("tiny", "plain")) -> bool:
     """The newest snapshot is of every sealed batch, every lane's proposal is of it, and no run is under way."""
     mill = served.mill
     snapshot = mill.get("corpus_snapshot")
-    if list(snapshot.manifest.facts["ordinals"]) != list(mill.sealed()):
+    if snapshot.manifest.facts["ordinals"] != mill.sealed():
         return False
     proposals = [mill.get(f"{lane}/round_proposal").manifest.inputs["snapshot"] for lane in lanes]
     return all(made.content == snapshot.content for made in proposals) and all(run.finished for run in served.runs())
@@ -135,3 +135,100 @@ def test_a_new_batch_is_made_once_and_touches_nothing_else(served: Served) -> No
 def counts(new: list[Materialized]) -> dict[tuple[str, str | None, int], int]:
     """(asset, partition, computed) -> how many materializations."""
     return dict(Counter((item.asset, item.partition, item.computed) for item in new))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_schedule_proposes_and_the_sensor_launches_the_round(own: Served) -> None:
+    """With the sensor of proposals off, the go is the schedule's own."""
+    mill = own.mill
+    own.switch("sensor", "proposals", on=False)
+    key = arrive(own.project.parent)
+    own.wait("the snapshot", lambda: key in mill.get("corpus_snapshot").manifest.facts["ordinals"], 280)
+    assert mill.store.ledger("rounds/tiny") == []
+    own.switch("sensor", "tiny_launch", on=True)
+    own.switch("schedule", "tiny_rounds", on=True)
+    report = own.wait("the report of the round", lambda: mill.store.latest("tiny/continued_report", "r0001"), 280)
+    own.switch("schedule", "tiny_rounds", on=False)
+    proposals = [run for run in own.runs("propose_tiny_round") if "dagster/schedule_name" in run.tags]
+    assert proposals and proposals[-1].tags["dagster/schedule_name"] == "tiny_rounds"
+    trained = own.runs("train_tiny_round", "r0001")
+    assert [own.finished(run.id).status for run in trained] == ["SUCCESS"]
+    assert trained[0].tags["dagster/sensor_name"] == "tiny_launch"
+
+    own.wait("the release", lambda: own.runs("release_tiny") and own.runs("release_tiny")[0].finished, 120)
+    passed = report.manifest.facts["gates_passed"]
+    released = mill.get("tiny/released_checkpoint").manifest.facts["released"]
+    assert released == ("tiny/continued_checkpoint r0001" if passed else "tiny/base_checkpoint")
+    again = own.finished(own.launch("propose_tiny_round"))
+    assert again.status == "SUCCESS"
+    if passed:
+        assert mill.get("tiny/round_proposal").manifest.facts["decision"] == "hold", "nothing new since the round"
+    assert len(mill.store.ledger("rounds/tiny")) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_bad_batch_is_given_up_after_three_attempts_and_the_others_go_on(own: Served) -> None:
+    mill = own.mill
+    folder = own.project.parent
+    garbage = folder / "inbox" / "garbage"
+    write_documents(garbage, topics()[:4])
+    with (garbage / "part.jsonl").open("a") as stream:
+        stream.write("{ this is no JSON\n" * 40)
+    (garbage / "_SEALED").touch()
+    bad = "news.garbage"
+    own.wait("its ordinal", lambda: bad in mill.sealed(), 60)
+    good = arrive(folder, "later")
+
+    def taken() -> bool:
+        facts = mill.get("corpus_snapshot").manifest.facts
+        return {bad, good} <= set(facts["ordinals"])
+
+    own.wait("a snapshot with both", taken, 800)
+    facts = mill.get("corpus_snapshot").manifest.facts
+    assert list(facts["absent"]) == [bad]
+    assert "unreadable" in facts["absent"][bad], "the snapshot says why"
+    assert facts["complete"]
+    failed = own.runs(partition=bad)
+    assert [run.status for run in failed] == ["FAILURE"] * 3
+    assert len({run.tags.get("dagster/run_key") for run in failed}) == 3, "each retry has a run key of its own"
+    assert mill.store.latest("crawled_text", bad) is None, "a failed check publishes nothing"
+    assert mill.store.latest("bpe/token_arrays", good) is not None
+    runs = own.runs()
+    time.sleep(75)
+    assert [run for run in own.runs() if run.partition in (bad, good)] == [
+        run for run in runs if run.partition in (bad, good)
+    ], "what was given up is not asked for again"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_cancelled_round_stops_with_its_state_is_left_alone_and_goes_on_when_asked(own: Served) -> None:
+    mill = own.mill
+    settings = yaml.safe_load(own.project.read_text())
+    settings["lanes"]["tiny"]["rounds"]["train"]["steps"] = 3000
+    own.project.write_text(yaml.safe_dump(settings, sort_keys=False))
+    stale = own.finished(own.launch("propose_tiny_round"))
+    assert stale.status == "FAILURE", "a code location that loaded another file must not run this one"
+    own.reload()
+    arrive(own.project.parent)
+    own.switch("sensor", "tiny_launch", on=True)
+    curve = dg.AssetKey(["tiny", "training_progress"])
+    own.wait("the live curve", lambda: own.observed(curve), 280)
+    run = own.runs("train_tiny_round", "r0001")[0]
+    trainer = own.wait("the trainer", own.trainers)
+    own.cancel(run.id)
+    assert own.finished(run.id).status == "CANCELED"
+    _, alive = psutil.wait_procs(trainer, timeout=30)
+    assert not alive, "no trainer outlives its run"
+    time.sleep(75)
+    assert [item.id for item in own.runs("train_tiny_round")] == [run.id], "a user's cancel is not retried"
+    assert own.runs("propose_tiny_round")[0].finished
+
+    again = own.finished(own.launch("train_tiny_round", "r0001"), 280)
+    assert again.status == "SUCCESS"
+    checkpoint = mill.get("tiny/continued_checkpoint", "r0001")
+    assert checkpoint.manifest.facts["steps"] == 3000
+    first = own.observed(curve, run_id=again.id)[0]
+    assert first["step"] > 1, "it went on from the checkpoint that the cancel left"

@@ -3,23 +3,25 @@
 One project has a source for every kind of damaged file, beside sound ones; `gristmill run` takes it to the base report.
 """
 
+import contextlib
 import gzip
 import json
-import os
 import random
-import re
-import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import psutil
 import pytest
 import yaml
 
-from resources.home import find_home
-from resources.mill import Mill, open_mill
-from tests.end_to_end.conftest import gristmill
+from pipelines.project_file import ProjectError, load_project
+from resources.home import ROOT
+from resources.mill import Mill
+from tests.end_to_end.conftest import FinishedRun, gristmill
 from tests.end_to_end.small_project import environment, topics, write_documents, write_project
 
 LINE_BYTES = 200_000_000
@@ -119,31 +121,48 @@ def unreadable(folder: Path) -> None:
     (folder / "bad.jsonl").write_bytes(b'{"text": "no end\n' * 40 + lines(prose(10, 8)))
 
 
-class Case:
-    """A source, and what must have come of it."""
+class Case(NamedTuple):
+    """A damaged source, and what must have come of it: documents, and every drop of its extraction with its reason."""
 
-    def __init__(
-        self, make: Callable[[Path], None], reader: dict[str, object], kept: int, drops: dict[str, int]
-    ) -> None:
-        self.make, self.reader, self.kept, self.drops = make, reader, kept, drops
+    make: Callable[[Path], None]
+    reader: dict[str, object]
+    kept: int
+    drops: dict[str, int]
 
 
-JSONL: dict[str, object] = {"format": "jsonl"}
 CASES = {
-    # Ordinals follow this order: what cannot be published comes first, so that the dedup chain has to skip it.
-    "unreadable": Case(unreadable, JSONL, 0, {}),
-    "cut": Case(truncated_gzip, JSONL, 0, {}),
-    "lengths": Case(wrong_lengths, {"format": "warc"}, 0, {}),
-    "broken": Case(broken_utf8, JSONL, 59, {"broken_utf8": 1}),
-    "long": Case(long_line, JSONL, 80, {"line_too_long": 1}),
-    "bomb": Case(bomb, JSONL, 60, {"expansion_limit": 1}),
+    # Ordinals follow this order: the batch that cannot be published comes first, so the dedup chain has to skip it.
+    "refused": Case(unreadable, {"format": "jsonl"}, 0, {}),
+    "cut": Case(truncated_gzip, {"format": "jsonl"}, 53, {"torn_record": 1, "truncated_gzip": 1}),
+    "lengths": Case(
+        wrong_lengths, {"format": "warc"}, 127, {"wrong_length": 2, "truncated_record": 1, "bad_warc_header": 2}
+    ),
+    "broken": Case(broken_utf8, {"format": "jsonl"}, 59, {"broken_utf8": 1}),
+    "long": Case(long_line, {"format": "jsonl"}, 80, {"line_too_long": 1}),
+    "bomb": Case(bomb, {"format": "jsonl"}, 60, {"expansion_limit": 1, "torn_record": 1}),
     "nested": Case(nested, {"format": "folder", "html_suffixes": [".html"]}, 30, {"html_too_deep": 1}),
-    "empty": Case(empty, JSONL, 0, {}),
+    "empty": Case(empty, {"format": "jsonl"}, 0, {"empty_record": 1}),
 }
+COUNTED = sorted(CASES.keys() - {"refused"})
+FOLDERS = ("a b", "-rf", "Ünï", "line\nbreak", '"; drop table', ".hidden", "UPPER", "x" * 41)
+"""Names in an inbox that cannot be partition keys."""
+
+
+class HostileRun(NamedTuple):
+    """The finished run, what it said, and the largest resident size of any of its processes in bytes."""
+
+    run: FinishedRun
+    code: int
+    said: str
+    resident: int
+
+    @property
+    def mill(self) -> Mill:
+        return self.run.mill
 
 
 def hostile_project(folder: Path) -> Path:
-    """The small project with a source for every case before its own."""
+    """The small project with a source for every case before its own, and folders of hostile names in its inbox."""
     path = write_project(folder, steps=10)
     project = yaml.safe_load(path.read_text())
     sources = {}
@@ -153,4 +172,218 @@ def hostile_project(folder: Path) -> Path:
         sources[name] = {"domain": "hostile", "licence": "CC0-1.0", "path": name, "reader": dict(case.reader)}
     project["corpus"]["sources"] = {**sources, **project["corpus"]["sources"]}
     path.write_text(yaml.safe_dump(project, sort_keys=False))
+    for name in FOLDERS:
+        write_documents(folder / "inbox" / name, topics()[:2])
+        (folder / "inbox" / name / "_SEALED").touch()
     return path
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> HostileRun:
+    """`gristmill run`, with the resident sizes of its processes sampled."""
+    folder = tmp_path_factory.mktemp("hostile")
+    run = FinishedRun(folder, hostile_project(folder / "project"), folder / "home")
+    log = folder / "said.txt"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "assets.cli", "run"],
+            env=environment(run.home, run.project),
+            cwd=ROOT,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    resident = 0
+    while process.poll() is None:
+        for member in (psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                resident = max(resident, member.memory_info().rss)
+        time.sleep(0.1)
+    return HostileRun(run, process.returncode, log.read_text(), resident)
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_damage_is_counted_with_its_reason_and_place(hostile: HostileRun, name: str) -> None:
+    """What is sound is kept; every drop of the damage is a row with locator, reason and detail."""
+    artifact = hostile.mill.get("crawled_text", f"{name}.first")
+    counts = artifact.manifest.counts
+    dropped = {key.removeprefix("dropped/"): n for key, n in counts.items() if key.startswith("dropped/") and n}
+    assert (counts.get("kept", 0), dropped) == (CASES[name].kept, CASES[name].drops)
+    rows = [row for _, table in artifact.tables("drops") for row in table.to_pylist()]
+    assert len(rows) == sum(CASES[name].drops.values())
+    files = {path.name for path in (hostile.run.project.parent / name).iterdir()}
+    for row in rows:
+        assert row["locator"].partition("#")[0] in files
+        assert row["reason"]
+        assert row["detail"]
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_a_damaged_batch_reaches_the_token_arrays(hostile: HostileRun, name: str) -> None:
+    arrays = hostile.mill.get("bpe/token_arrays", f"{name}.first").manifest.counts
+    documents = arrays.get("train/documents", 0) + arrays.get("heldout/documents", 0)
+    assert documents + arrays.get("near_heldout", 0) <= CASES[name].kept
+    assert bool(documents) == bool(CASES[name].kept)
+
+
+def test_what_is_refused_is_told_and_the_others_go_on(hostile: HostileRun) -> None:
+    """The message names batch, file, line, reason and what to do; the report is there without that batch."""
+    assert hostile.code == 1
+    last = hostile.said.splitlines()[-1]
+    assert last.startswith("gristmill: crawled_text refused.first: nothing published")
+    for part in ("bad.jsonl#0 bad_json", "max_unreadable", "reader.format", "'unreadable': 40", "'kept': 10"):
+        assert part in last
+    assert "Traceback" not in hostile.said
+    mill = hostile.mill
+    assert mill.store.latest("crawled_text", "refused.first") is None
+    snapshot = mill.get("corpus_snapshot").manifest.facts
+    assert (snapshot["absent_batches"], snapshot["batches"]) == (1, len(mill.sealed()) - 1)
+    assert mill.get("tiny/base_report").bytes_of("report").startswith(b"<!doctype html>")
+
+
+def test_memory_stays_bounded(hostile: HostileRun) -> None:
+    assert hostile.resident < MAX_RESIDENT
+
+
+def test_folders_with_hostile_names_are_told_and_never_read(hostile: HostileRun) -> None:
+    assert not [key for key in hostile.mill.sealed() if key.startswith("news.")]
+    for name in FOLDERS:
+        assert f"not read: the inbox folder news/{name!r}" in hostile.said
+
+
+@pytest.mark.parametrize("key", ["../../../etc/passwd", "manual.one\n", "a" * 300])
+def test_a_partition_key_that_is_none_goes_nowhere(hostile: HostileRun, key: str) -> None:
+    before = sorted(hostile.run.home.rglob("*.json"))
+    done = hostile.run.gristmill("run", "--select", "crawled_text", "--partition", key)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith(f"gristmill: --partition {key[:80]!r} is none of the ")
+    assert sorted(hostile.run.home.rglob("*.json")) == before
+
+
+def test_a_file_that_changed_after_it_was_sealed_is_refused(tmp_path: Path) -> None:
+    """The first batch is sealed and inventoried; then its file changes. The other batch of its source goes on."""
+    run = FinishedRun(tmp_path, write_project(tmp_path / "project", steps=4), tmp_path / "home")
+    assert run.gristmill("run", "--select", "source_files").returncode == 0
+    changed = tmp_path / "project" / "manual" / "one" / "part.jsonl"
+    changed.write_bytes(changed.read_bytes().replace(b" the ", b" THE ", 1))
+    done = run.gristmill("run", "--select", "source_files or crawled_text")
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    for part in ("crawled_text manual.one", "part.jsonl is not what was sealed", str(changed), "new batch"):
+        assert part in last
+    assert run.mill.store.latest("crawled_text", "manual.one") is None
+    assert run.mill.get("crawled_text", "manual.two").manifest.rows("documents")
+
+
+LIMITED = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2**21, 2**21));" + (
+    "from assets.cli import main; sys.exit(main())"
+)
+"""The command line in a process whose files may have 2 MiB: a write beyond fails as on a full disk."""
+
+
+def test_a_full_disk_is_told_once_and_a_rerun_goes_on(tmp_path: Path) -> None:
+    """Parts of 6 MB of text that hardly compresses do not fit; nothing half-written is left; with room all is well."""
+    path = write_project(tmp_path / "project", steps=4)
+    project = yaml.safe_load(path.read_text())
+    project["corpus"]["extraction"] = {"part_bytes": 64 << 20}
+    (tmp_path / "project" / "large").mkdir()
+    alphabet = random.Random(9)
+    texts = ["".join(alphabet.choices("abcdefghijklmnopqrstuvwxyz0123456789 ", k=100_000)) for _ in range(60)]
+    (tmp_path / "project" / "large" / "large.jsonl").write_bytes(lines(texts))
+    source = {"domain": "large", "licence": "CC0-1.0", "path": "large", "reader": {"format": "jsonl"}}
+    project["corpus"]["sources"] = {"large": source, **project["corpus"]["sources"]}
+    path.write_text(yaml.safe_dump(project, sort_keys=False))
+    run = FinishedRun(tmp_path, path, tmp_path / "home")
+    select = ("run", "--select", "source_files or crawled_text")
+    full = gristmill(run.home, run.project, *select, program=("-c", LIMITED))
+    assert full.returncode == 1
+    told = [line for line in full.stderr.splitlines() if line.startswith("gristmill: ")]
+    assert len(told) == 1, "one message, not one for every batch"
+    for part in ("crawled_text large.first", "no room to write", str(run.home / "store"), "GRISTMILL_STORE", "gc"):
+        assert part in told[0]
+    assert "Traceback" not in full.stderr
+    assert not list((run.home / "store" / "tmp").iterdir()), "an unfinished file was left on the full disk"
+    again = run.gristmill(*select)
+    assert again.returncode == 0, again.stderr
+    assert run.mill.get("crawled_text", "large.first").manifest.rows("documents") == 60
+    assert run.gristmill("verify").returncode == 0
+
+
+TYPOS = {
+    "project": ("projct: small", "projct", "project"),
+    "corpus": ("corpus: {extractoin: {}}", "corpus.extractoin", "extraction"),
+    "source": ("corpus: {sources: {code: {domian: x}}}", "corpus.sources.code.domian", "domain"),
+    "reader": ("corpus: {sources: {code: {reader: {format: jsnol}}}}", "corpus.sources.code.reader.format", "jsonl"),
+    "filter": (
+        "corpus: {sources: {code: {filter: {presets: [gohper]}}}}",
+        "corpus.sources.code.filter",
+        "gopher",
+    ),
+    "batch": (
+        "corpus: {sources: {code: {batches: {one: {recrods: '0:1'}}}}}",
+        "corpus.sources.code.batches.one.recrods",
+        "records",
+    ),
+    "crawl": ("corpus: {sources: {code: {crawl: {max_pgaes: 1}}}}", "corpus.sources.code.crawl.max_pgaes", "max_pages"),
+    "extraction": ("corpus: {extraction: {part_byts: 1}}", "corpus.extraction.part_byts", "part_bytes"),
+    "signals": ("corpus: {signals: {langauge: null}}", "corpus.signals.langauge", "language"),
+    "dedup": ("corpus: {dedup: {threshhold: 1}}", "corpus.dedup.threshhold", "threshold"),
+    "privacy": ("corpus: {privacy: {kinnds: []}}", "corpus.privacy.kinnds", "kinds"),
+    "contamination": ("corpus: {contamination: {ngarm: 3}}", "corpus.contamination.ngarm", "ngram"),
+    "cleaning": ("corpus: {cleaning: {min_charcters: 3}}", "corpus.cleaning.min_charcters", "min_characters"),
+    "splits": ("corpus: {splits: {max_docments: 3}}", "corpus.splits.max_docments", "max_documents"),
+    "evaluation": ("evaluation: {confidnce: 0.9}", "evaluation.confidnce", "confidence"),
+    "task": ("evaluation: {tasks: [{fiel: x}]}", "evaluation.tasks.0.fiel", "file"),
+    "tokenizer": ("tokenizers: {bpe: {model: {kind: trianed}}}", "tokenizers.bpe.model.kind", "trained"),
+    "lane": ("lanes: {tiny: {tokenzier: bpe}}", "lanes.tiny.tokenzier", "tokenizer"),
+    "shape": ("lanes: {tiny: {shape: {hiden: 2}}}", "lanes.tiny.shape.hiden", "hidden"),
+    "mixture": ("lanes: {tiny: {base: {mixture: {metod: x}}}}", "lanes.tiny.base.mixture.metod", "method"),
+    "train": ("lanes: {tiny: {base: {train: {stpes: 3}}}}", "lanes.tiny.base.train.stpes", "steps"),
+    "optimiser": (
+        "lanes: {tiny: {base: {optimiser: {learning_rat: 1}}}}",
+        "lanes.tiny.base.optimiser.learning_rat",
+        "learning_rate",
+    ),
+    "schedule": ("lanes: {tiny: {base: {schedule: {kind: wds}}}}", "lanes.tiny.base.schedule.kind", "wsd"),
+    "rounds": ("lanes: {tiny: {rounds: {min_new_tokns: 3}}}", "lanes.tiny.rounds.min_new_tokns", "min_new_tokens"),
+    "gates": (
+        "lanes: {tiny: {rounds: {gates: {max_forgeting: 3}}}}",
+        "lanes.tiny.rounds.gates.max_forgeting",
+        "max_forgetting",
+    ),
+}
+"""Section -> (what is merged into a sound project file, the field that is named, the name that is proposed)."""
+
+
+def merge(value: object, addition: object) -> object:
+    if isinstance(value, dict) and isinstance(addition, dict):
+        return {**value, **{name: merge(value.get(name), item) for name, item in addition.items()}}
+    return addition
+
+
+def test_a_typo_in_every_section_is_named_with_file_line_field_and_remedy(tmp_path: Path) -> None:
+    """One by one, and all of them at once through the command line, which runs nothing."""
+    path = write_project(tmp_path / "project")
+    sound = yaml.safe_load(path.read_text())
+    everything: object = sound
+    for section, (addition, field, nearest) in TYPOS.items():
+        added = yaml.safe_load(addition)
+        everything = merge(everything, added)
+        text = yaml.safe_dump(merge(sound, added), sort_keys=False)
+        path.write_text(text)
+        with pytest.raises(ProjectError) as found:
+            load_project(path, {})
+        mistakes = [mistake for mistake in found.value.mistakes if mistake.field == field]
+        assert mistakes, f"{section}: {found.value}"
+        word = next(iter(field.rsplit(".", 1)[-1:]))
+        line = text.splitlines()[mistakes[0].line - 1]
+        assert word in line, f"{section}: line {mistakes[0].line} is {line!r}"
+        assert f"did you mean {nearest!r}?" in str(mistakes[0]), f"{section}: {mistakes[0]}"
+    path.write_text(yaml.safe_dump(everything, sort_keys=False))
+    done = gristmill(tmp_path / "home", path, "run")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    for section, (_, field, nearest) in TYPOS.items():
+        assert f": {field}: " in done.stderr, section
+        assert f"did you mean {nearest!r}?" in done.stderr, section
+    assert not (tmp_path / "home" / "store" / "refs").exists()

@@ -199,7 +199,7 @@ def test_the_base_page_shows_every_figure():
         "1.500", "1.400 to 1.600", "one document: no interval", "20.0 to 40.0", "30.0 %", "25.0 %", "1.23 M", "75.0 %",
         "1\u2009500\u2009000", "1.25", "language 5", "3 documents unaccounted for", "not declared",
         "(2\u2009000 more characters)",
-        "not distinguishable from guessing", "3 ties · 1 contexts cut",
+        "not distinguishable from guessing", "3 ties · 1 context cut",
     ):  # fmt: skip
         assert shown in words, shown
 

@@ -153,7 +153,7 @@ def test_bad_elements_of_an_array_do_not_cost_the_others(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (b"", ["not_a_json_array"]),
+        (b"", ["empty_record"]),
         (b'{"text": "x"}', ["not_a_json_array"]),
         (b"[]", []),
         (b' [ "a" ] x', ["kept", "trailing_data"]),

@@ -66,7 +66,9 @@ def test_a_broken_row_group_costs_its_own_rows_only(tmp_path: Path) -> None:
 
 def test_files_that_are_no_parquet_or_lack_the_column(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    for data in (b"", b"PAR1", b"PAR1" + b"\xff" * 100 + b"PAR1", b"x" * 1000):
+    path.write_bytes(b"")
+    assert reasons(read(path)) == ["empty_record"]
+    for data in (b"PAR1", b"PAR1" + b"\xff" * 100 + b"PAR1", b"x" * 1000):
         path.write_bytes(data)
         assert reasons(read(path)) == ["unreadable_file"]
     pq.write_table(pa.table({"content": ["a"]}), path)
