@@ -163,7 +163,7 @@ class Runner:
             raise LookupError(
                 f"{selection!r} selects no asset{f'; did you mean {near[0]!r}?' if near else ''}\n"
                 'An asset is named as in --select clean_documents, --select "+nano/base_report" '
-                f'or --select "clean_documents or corpus_snapshot". Assets: {", ".join(known)}'
+                f'or --select \'key:"clean_documents" or key:"corpus_snapshot"\'. Assets: {", ".join(known)}'
             )
         return recipes
 

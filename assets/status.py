@@ -26,7 +26,7 @@ def status_lines(mill: Mill) -> Iterator[str]:
         state = "complete" if facts["complete"] else "incomplete"
         yield f"snapshot: {facts['batches']} batches, {facts['tokens']:,} tokens, {state}"
     due = snapshot_due(mill)
-    yield f"next snapshot: {'due' if due.run_key else due.reason}"
+    yield f"next snapshot: {'due' if due.wanted else due.reason}"
     for lane in mill.project.lanes:
         yield ""
         yield from _lane(mill, lane)

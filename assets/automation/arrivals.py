@@ -11,7 +11,9 @@ from pipelines.project import SourceConfig
 from resources.mill import Mill
 
 SEAL = "_SEALED"
-FOLDER_NAMES = "Its name becomes a partition key: rename it to lower-case letters, digits, _ . and -, 40 at most"
+FOLDER_NAMES = (
+    "Its name becomes a partition key: rename it to lower-case letters, digits, _ . and -, 63 with the source's"
+)
 
 
 def seal_arrivals(mill: Mill) -> list[str]:

@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -34,6 +34,7 @@ from pipelines.core.fingerprint import digest_file
 from resources.failpoints import NAMES
 from resources.home import ROOT, find_home, library_digest
 from resources.store import ArtifactStore
+from tests.end_to_end.blows import Blow, Launch, launches
 from tests.end_to_end.small_project import ROUND_STEPS, STEPS, arrive, environment, write_project
 
 PROJECT: Final = "small"
@@ -61,25 +62,6 @@ class MissedError(RuntimeError):
     """A launch ended by itself before the blow fell."""
 
 
-class Blow(NamedTuple):
-    """One `kill -9`: of the process that passes a failpoint, or of a target after a delay."""
-
-    target: str = ""
-    failpoint: str = ""
-    delay: float = 0.0
-
-    def __str__(self) -> str:
-        return f"failpoint {self.failpoint}" if self.failpoint else f"random +{self.delay:.2f} s"
-
-
-class Launch(NamedTuple):
-    """One start of the command or the daemon, and the blows that end it."""
-
-    phase: str
-    actor: str
-    blows: tuple[Blow, ...]
-
-
 class Killed(NamedTuple):
     """One line of the log."""
 
@@ -89,59 +71,6 @@ class Killed(NamedTuple):
     doing: str
     how: str
     seconds: float
-
-
-def launches(phase: str, chance: random.Random) -> Iterator[Launch]:
-    """What is started and struck in a phase, without end. Failpoints come first: they need work still to be done."""
-
-    def at(name: str, low: int, high: int, *then: Blow) -> Launch:
-        return Launch(phase, "run", (Blow(failpoint=f"{name}:{chance.randint(low, high)}"), *then))
-
-    def blow(target: str, within: float = 5.0) -> Blow:
-        return Blow(target, delay=chance.uniform(0.0, within))
-
-    def command(*targets: str) -> Launch:
-        return Launch(phase, "run", tuple(blow(target) for target in targets))
-
-    def daemon(*targets: str, within: float = 5.0) -> Launch:
-        return Launch(phase, "daemon", tuple(blow(target, within) for target in targets))
-
-    # A command goes on without the worker that it lost, and would end the phase: a second blow stops it.
-    makers: dict[str, list[Callable[[], Launch]]] = {
-        "base corpus": [
-            lambda: at("part_write", 1, 6, blow("command")),
-            lambda: at("index_commit", 1, 1),
-            lambda: at("manifest", 1, 3),
-            lambda: daemon("run worker", "daemon", within=15.0),
-            lambda: at("reference", 1, 3),
-            lambda: command("worker", "command"),
-            lambda: daemon("code server", within=15.0),
-            lambda: command("command"),
-            lambda: daemon("worker", "daemon"),
-        ],
-        "base training": [
-            lambda: at("checkpoint_write", 1, 24),
-            lambda: at("train_step", 5, 60),
-            lambda: command("trainer"),
-            lambda: command("command while training"),
-        ],
-        "round corpus": [
-            lambda: daemon("daemon", within=15.0),
-            lambda: at("index_commit", 1, 1),
-            lambda: daemon("run worker", "code server", within=15.0),
-            lambda: at("part_write", 1, 6, blow("command")),
-        ],
-        "round training": [
-            lambda: at("proposal_binding", 1, 1),
-            lambda: at("checkpoint_write", 1, 16),
-            lambda: command("trainer"),
-            lambda: at("reference", 1, 2),
-            lambda: command("command while training"),
-            lambda: at("manifest", 1, 2),
-        ],
-    }
-    while True:
-        yield from (make() for make in makers[phase])
 
 
 @dataclass

@@ -66,7 +66,7 @@ def test_a_cut_of_it_runs_to_both_reports(tmp_path: Path, monkeypatch: pytest.Mo
     base = store.get("small/base_report")
     assert {name.removeprefix("bits_per_byte/") for name in base.manifest.facts if name.startswith("bits")} == DOMAINS
     assert {"acc/arc_easy", "acc/piqa", "acc/openbook_qa"} <= set(base.manifest.facts)
-    assert base.bytes_of("report").startswith(b"<!doctype html>")
+    assert base.bytes_of("report").startswith(b"<!DOCTYPE html>")
     imported = store.get("stories/base_checkpoint").manifest
     assert (imported.facts["steps"], imported.facts["parameters"]) == (0, 260_032)
     assert "mixture" not in imported.inputs
