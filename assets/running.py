@@ -187,7 +187,7 @@ class Runner:
             + f" There are {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}"
         )
 
-    def _keys_of(self, scope: Scope, recipes: list, key: str | None) -> list[str | None]:
+    def _keys_of(self, scope: Scope, recipes: list[Recipe], key: str | None) -> list[str | None]:
         if scope is Scope.ONCE:
             return [None]
         if key is not None:
@@ -226,7 +226,7 @@ class Runner:
             if event.is_step_failure:
                 message, kinds = failure_of(event)
                 self.progress.line(f"  {event.step_key}: {message}")
-                where = f"{event.step_key.replace('__', '/')} {key or ''}".strip()
+                where = f"{(event.step_key or name).replace('__', '/')} {key or ''}".strip()
                 failure = message if message.startswith(where) else f"{where}: {message}"
                 if failure not in self.failures:
                     self.failures.append(failure)

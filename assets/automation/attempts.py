@@ -23,7 +23,9 @@ from resources.mill import Mill
 MAX_ATTEMPTS = 3
 MAX_KILLS = 10
 RUNS_LOOKED_AT = 50
-STOPPING = frozenset({"StoreFullError", "ReloadNeededError"})
+INTERRUPTED = "DagsterExecutionInterruptedError"
+"""What Dagster makes of Ctrl-C and of SIGTERM; it has no message."""
+STOPPING = frozenset({"StoreFullError", "ReloadNeededError", INTERRUPTED})
 """Names of errors that are no fault of a batch and that every other step would meet too."""
 OUTSIDE = STOPPING | {"NotReadyError"}
 """Names of errors that are no fault of the batch whose run ended with them."""
@@ -97,6 +99,8 @@ def failure_of(event: dg.DagsterEvent) -> tuple[str, set[str]]:
     error, kinds = data.error, set[str]()
     while error is not None:
         kinds.add(error.cls_name or "")
+        if error.cls_name == INTERRUPTED:
+            return "stopped by a signal; what is finished is kept, the same command goes on from there", kinds
         if error.cause is None or (error.cls_name or "") in STOPPING:
             return error.message.strip(), kinds
         error = error.cause

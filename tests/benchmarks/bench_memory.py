@@ -57,23 +57,15 @@ def sentences() -> list[str]:
 
 
 def write_text(folder: Path, pool: list[str], megabytes: float) -> int:
-    """Documents in JSONL files of at most 16 MB until there are `megabytes`; returns their number."""
+    """One JSONL file of at least `megabytes`; returns its documents."""
     generator = random.Random(1)
     folder.mkdir(parents=True)
-    written = documents = 0
-    stream = None
-    for _ in iter(int, 1):
-        if stream is None or stream.tell() > 16_000_000:
-            if stream is not None:
-                stream.close()
-            stream = (folder / f"{documents:08}.jsonl").open("wb")
-        text = " ".join(generator.choices(pool, k=generator.randint(5, 80)))
-        written += stream.write(json.dumps({"text": text}, ensure_ascii=False).encode() + b"\n")
-        documents += 1
-        if written >= megabytes * 1e6:
-            break
-    assert stream is not None
-    stream.close()
+    documents = 0
+    with (folder / "text.jsonl").open("wb") as stream:
+        while stream.tell() < megabytes * 1e6:
+            text = " ".join(generator.choices(pool, k=generator.randint(5, 80)))
+            stream.write(json.dumps({"text": text}, ensure_ascii=False).encode() + b"\n")
+            documents += 1
     return documents
 
 
@@ -187,6 +179,7 @@ def main() -> None:
     for megabytes in (options.megabytes, options.megabytes * options.factor):
         with tempfile.TemporaryDirectory() as folder:
             runs.append(measure(Path(folder), pool, megabytes, options.workers, options.part_megabytes))
+            print(f"{megabytes:g} MB done in {runs[-1].seconds:.0f} s", flush=True)
     print(report(runs))
 
 

@@ -11,6 +11,9 @@ from tests.end_to_end import crash
 from tests.end_to_end.conftest import FinishedRun
 from tests.end_to_end.crash import Home, covered, crash_beside
 
+pytestmark = pytest.mark.slow
+"""Whole runs in processes of their own, minutes together: `make test-slow`."""
+
 
 def test_five_kills_leave_no_trace(small_run: FinishedRun, tmp_path: Path) -> None:
     """A part write, an index commit, a checkpoint write and a proposal binding are hit, and the daemon at work."""

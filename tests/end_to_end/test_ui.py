@@ -11,6 +11,9 @@ from tests.end_to_end.conftest import FinishedRun
 from tests.end_to_end.served import serve
 from tests.end_to_end.small_project import write_project
 
+pytestmark = pytest.mark.slow
+"""Whole runs in processes of their own, minutes together: `make test-slow`."""
+
 PAGE = """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
   description groupName kinds owners { ... on TeamAssetOwner { team } }
   assetMaterializations(limit: 1) { metadataEntries { __typename label
