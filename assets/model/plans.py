@@ -293,6 +293,7 @@ def _propose(mill: Mill, lane: str, action: Action) -> Made:
             new_batches=new,
             min_new_tokens=rounds.min_new_tokens,
             in_flight=waiting[0] if waiting else None,
+            already_run=mine if mine is not None and mine not in bound_rounds(mill, lane) else None,
             parent_released=True,
             failed_checks=() if action.inputs["snapshot"].manifest.facts["complete"] else ("snapshot is incomplete",),
             estimated_bytes=plan.estimate.peak_bytes,

@@ -33,6 +33,7 @@ import psutil
 from pipelines.core.fingerprint import digest_file
 from resources.failpoints import NAMES
 from resources.home import ROOT, find_home, library_digest
+from resources.housekeeping import collect, verify
 from resources.store import ArtifactStore
 from tests.end_to_end.blows import Blow, Launch, launches
 from tests.end_to_end.small_project import ROUND_STEPS, STEPS, arrive, environment, write_project
@@ -366,8 +367,10 @@ def compare(reference: Home, home: Home) -> Iterable[str]:
         yield f"equal: loss curve of {asset}, {len(curves[0])} steps, bit for bit, the last {curves[0][-1]:.6f}"
     yield _dagster_is_at_rest(home)
     for side in (reference, home):
-        side.run("verify")
-        side.run("gc", "--delete", "--grace-hours", "0")
+        errors = verify(side.store).errors
+        if errors:
+            raise CrashError(f"{side.root} does not verify: {errors[:10]}")
+        collect(side.store, history=None, grace_seconds=0, now=time.time(), delete=True)
     files = [files_of(side.root) for side in (reference, home)]
     _equal("files of the store after gc --delete", *files)
     size = sum(path.stat().st_size for path in reference.root.rglob("*") if path.is_file())

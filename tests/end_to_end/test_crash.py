@@ -15,6 +15,7 @@ pytestmark = pytest.mark.slow
 """Whole runs in processes of their own, minutes together: `make test-slow`."""
 
 
+@pytest.mark.timeout(1200)
 def test_five_kills_leave_no_trace(small_run: FinishedRun, tmp_path: Path) -> None:
     """A part write, an index commit, a checkpoint write and a proposal binding are hit, and the daemon at work."""
     copy = tmp_path / "undisturbed"

@@ -19,6 +19,8 @@ class Situation:
     new_batches: tuple[str, ...]
     min_new_tokens: int
     in_flight: str | None
+    already_run: str | None
+    """The finished round that had this very plan: its gates held its release back."""
     parent_released: bool
     failed_checks: tuple[str, ...]
     estimated_bytes: int
@@ -40,6 +42,11 @@ def decide(situation: Situation) -> Proposal:
     reasons = []
     if situation.in_flight is not None:
         reasons.append(f"round {situation.in_flight} is in flight; one round of a lane at a time")
+    if situation.already_run is not None:
+        reasons.append(
+            f"round {situation.already_run} was this very plan and did not pass its gates: see its report, then change "
+            "the rounds of the lane (more replay, a lower learning rate, fewer steps) or wait for new batches"
+        )
     if not situation.parent_released:
         reasons.append("no released checkpoint to start from: materialize the base first")
     if situation.new_tokens < situation.min_new_tokens:
