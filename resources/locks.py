@@ -7,10 +7,14 @@ holders, and mean nothing. Whoever gets a lock looks whether its file still has 
 
 import fcntl
 import os
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+
+_FIRST_PAUSE, _LAST_PAUSE = 0.002, 0.1  # s between two tries; drawn, so that no rhythm of another holder shuts one out
 
 
 class BusyError(RuntimeError):
@@ -21,7 +25,7 @@ class BusyError(RuntimeError):
 def file_lock(path: Path, *, wait_seconds: float, tell: Callable[[str], None] = lambda _: None) -> Iterator[None]:
     """Hold `path` exclusively. Raises `BusyError` after `wait_seconds` with the holder's process id."""
     deadline = time.monotonic() + wait_seconds
-    told = False
+    pause, told = _FIRST_PAUSE, False
     handle = _open(path)
     try:
         while True:
@@ -37,7 +41,8 @@ def file_lock(path: Path, *, wait_seconds: float, tell: Callable[[str], None] = 
                 if not told:
                     tell(f"waiting for {path.name}, held by process {holder}")
                     told = True
-                time.sleep(0.1)
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(_LAST_PAUSE, 1.5 * pause)
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
         try:

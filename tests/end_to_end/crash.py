@@ -165,10 +165,10 @@ def kind_of(process: psutil.Process) -> str:
         return "worker" if above is not None and "forkserver" in " ".join(above.cmdline()) else "fork server"
     if "multiprocessing.spawn" in line:
         return "run worker"
-    if "api grpc" in line or "code-server" in line:
-        return "code server"
     if "dagster._daemon" in line:
         return "daemon"
+    if "api grpc" in line or "code-server start" in line:
+        return "code server"
     return "command" if "assets.cli" in line else line[:60]
 
 

@@ -132,7 +132,7 @@ def test_a_new_batch_is_made_once_and_touches_nothing_else(served: Served) -> No
     assert not any("checkpoint" in item.asset or "mixture" in item.asset.split("_")[-1] for item in new), (
         "nothing trains before a person says so"
     )
-    idle(served, 35)
+    idle(served, 20)
 
 
 def counts(new: list[Materialized]) -> dict[tuple[str, str | None, int], int]:

@@ -71,6 +71,7 @@ def test_removing_lock_files_lets_no_second_holder_in(tmp_path: Path) -> None:
     racers = [start("race", str(lock), str(counter), "100", module=MODULE) for _ in range(3)]
     while any(racer.poll() is None for racer in racers):
         sweep_lock(lock, delete=True)
+        time.sleep(0.001)
     for racer in racers:
         assert racer.wait() == 0, racer.communicate()
     assert counter.read_text() == "300"
