@@ -218,8 +218,8 @@ def test_a_cancelled_round_stops_with_its_state_is_left_alone_and_goes_on_when_a
     arrive(own.project.parent)
     own.switch("sensor", "tiny_launch", on=True)
     curve = dg.AssetKey(["tiny", "training_progress"])
-    own.wait("the live curve", lambda: own.observed(curve), 280)
-    run = own.runs("train_tiny_round", "r0001")[0]
+    run = own.wait("the round", lambda: own.runs("train_tiny_round", "r0001"), 280)[0]
+    own.wait("the live curve", lambda: own.observed(curve, run_id=run.id), 120)
     trainer = own.wait("the trainer", own.trainers)
     own.cancel(run.id)
     assert own.finished(run.id).status == "CANCELED"
