@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-
 _FIRST_PAUSE, _LAST_PAUSE = 0.002, 0.1  # s between two tries; drawn, so that no rhythm of another holder shuts one out
 
 

@@ -270,8 +270,11 @@ class StageRunner:
             facts={**action.facts, **facts},
         )
 
-    def run_parts(self, action: Action, lead: str, families: Sequence[Family]) -> list[Part]:
-        """Every family over every part of the input `lead`; a part's files and counts are those of all families."""
+    def run_parts(self, action: Action, lead: str, families: Sequence[Family], step: str = "") -> list[Part]:
+        """Every family over every part of the input `lead`; a part's files and counts are those of all families.
+
+        `step` tells passes of one stage apart in what is told of the progress.
+        """
         tasks: list[PartTask] = []
         parts = [part for part in action.inputs[lead].parts if families[0].roles[0][2] in part.files]
         previous = self._previous(action, lead)
@@ -295,7 +298,7 @@ class StageRunner:
                 tasks.append(
                     PartTask(self.store, family.function, family.config, key, inputs, paths, old, family.tally)
                 )
-        memos = self._run(action.asset, tasks)
+        memos = self._run(f"{action.asset} {step}".strip(), tasks)
         return self._assemble([part.name for part in parts], families, memos)
 
     def provisional(self, action: Action, parts: Sequence[Part]) -> Artifact:

@@ -132,7 +132,8 @@ def _make(mill: Mill, action: Action) -> Made:
         roles=(("documents", "documents", "documents"),),
         shared={"heldout_shingles": pa.concat_tables(shingles) if shingles else holdout.SHINGLE_SCHEMA.empty_table()},
     )
-    split = mill.runner.run_parts(replace(action, inputs={"documents": provisional}), "documents", [family])
+    edited = replace(action, inputs={"documents": provisional})
+    split = mill.runner.run_parts(edited, "documents", [family], step="split")
     parts = [
         Part(name=one.name, files={**one.files, **two.files}, counts={**two.counts, **one.counts})
         for one, two in zip(cleaned, split, strict=True)

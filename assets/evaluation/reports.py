@@ -29,12 +29,14 @@ from pipelines.project import GateConfig, Project
 from resources.mill import Mill
 from resources.stages import Action, store_bytes, store_table
 
-REPORT = Algorithm("report-page", 1)
+REPORT = Algorithm("report-page", 2)
 ALGORITHMS = (PERPLEXITY, MULTIPLE_CHOICE, SCORES, COMPARE, REPORT)
 SCORED = {"scored": "every domain that has held-out documents has its bits per byte"}
 GATES = {"gates": "nothing was forgotten beyond the lane's gate; a round that fails is kept, marked, and not released"}
 PROMPT_CHARACTERS = 60
-GENERATED_TOKENS = 40
+GENERATED_TOKENS = 60
+TEMPERATURE, TOP_P = 0.8, 0.95
+"""A small model's greedy continuation is one word for ever; both checkpoints of a comparison draw with one seed."""
 
 
 def recipes(project: Project, lane: str, kind: Kind) -> list[Recipe]:
@@ -230,7 +232,9 @@ def evaluate(
         texts = []
         for prompt in prompts:
             ids = encoder.encode(prompt)
-            produced = generate(model, [[end, *ids]], max_new_tokens=GENERATED_TOKENS, eos_token_id=end)
+            produced = generate(
+                model, [[end, *ids]], GENERATED_TOKENS, temperature=TEMPERATURE, top_p=TOP_P, eos_token_id=end
+            )
             texts.append(encoder.decode([int(token) for token in produced[0][1 + len(ids) :] if int(token) != end]))
     return Evaluated(rows, pa.concat_tables(scored) if scored else ITEM_SCORES.empty_table(), texts)
 

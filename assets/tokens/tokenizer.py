@@ -8,6 +8,7 @@ from pipelines.core.artifacts import Artifact
 from pipelines.core.fingerprint import Algorithm
 from pipelines.core.manifest import CheckRecord, Part
 from pipelines.corpus.acquisition.packages import resolve_path
+from pipelines.corpus.cleaning.edits import check_placeholders
 from pipelines.project import Project
 from pipelines.tokens.tokenizer.config import ImportedTokenizer
 from resources.mill import Mill
@@ -64,6 +65,10 @@ def _recipe(name: str) -> Recipe:
             sample = sample_documents(documents_of(tables), model)
             bundle = train_tokenizer(sample, model)
             report = tokenizer_report(bundle, sample.documents)
+        added = json.loads(bundle.tokenizer_json)["added_tokens"]
+        control = [token["content"] for token in added if token["id"] in bundle.facts.control_ids]
+        placeholders = mill.project.corpus.cleaning.edits.placeholders
+        check_placeholders({str(kind): text for kind, text in placeholders.items()}, control)
         files = {role: store_bytes(mill.store, data) for role, data in bundle.files().items()}
         files["quality.json"] = store_bytes(mill.store, json.dumps(report, sort_keys=True, indent=1).encode())
         failures = report["round_trip"]["failures"]

@@ -45,10 +45,10 @@ def check_placeholders(placeholders: Mapping[str, str], special_tokens: Sequence
     """Raise when a placeholder holds, or is part of, the text of a special token (all tokenizers of a project)."""
     for kind, text in placeholders.items():
         for token in special_tokens:
-            if token and (token in text or text in token):
+            if token.strip() and (token in text or text in token):
                 raise SpecialTokenError(
                     f"the placeholder {text!r} of {kind} collides with the special token {token!r}; "
-                    "choose another text under cleaning.edits.placeholders"
+                    "choose another text under corpus.cleaning.edits.placeholders"
                 )
 
 

@@ -14,14 +14,13 @@ Kinds and what they leave out on purpose:
   digits without any of these (order numbers, ISBN, timestamps; a 13-digit epoch in milliseconds starts like a mobile
   number and is stopped by the digit boundary).
 - `ip_address`: global unicast only. `1.2.3.4.5`, `v1.2.3.4`, `section 4.2.1.3` are versions and headings.
-  Compressed IPv6 must lie in 2000::/3, the allocated range, because `a::b` is a path in several languages.
 """
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Final
+
+from pipelines.corpus.privacy.addresses import is_public_ipv4, is_public_ipv6
 
 Finder = Callable[[bytes, int, int], Iterator[tuple[int, int]]]
 """(text, start, end) of a candidate window -> byte spans of hits that touch it."""
@@ -159,11 +158,10 @@ _NOT_AN_ADDRESS: Final = re.compile(
     rb"(?:(?<![A-Za-z])(?:[Vv]ersions?|[Vv]er|[Rr]elease|[Bb]uild|[Ss]ections?|[Ss]ec|[Cc]hapter)|\xc2\xa7"
     rb"|" + "|".join(["版本", "版本号", "版本號", "章节", "章節", "第"]).encode() + rb")" + _GAP + rb"\Z"
 )
-_ALLOCATED_IPV6: Final = ipaddress.IPv6Network("2000::/3")
 
 
 def ip_addresses(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Global unicast addresses inside the window, by the IANA registries in `ipaddress`.
+    """Global unicast addresses inside the window, by the IANA registries.
 
     A window holds whole runs of the characters of an address, so nothing but look-ahead reaches beyond it.
     """
@@ -171,30 +169,12 @@ def ip_addresses(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]
     for found in _IPV4.finditer(text, start, reach):
         if _NOT_AN_ADDRESS.search(text, max(0, found.start() - _REACH), found.start()):
             continue
-        if _is_public_ipv4(found.group()):
+        if is_public_ipv4(found.group()):
             yield found.span()
     for found in _IPV6.finditer(text, start, reach):
         candidate = found.group().rstrip(b":")
-        if _is_public_ipv6(candidate):
+        if is_public_ipv6(candidate):
             yield found.start(), found.start() + len(candidate)
-
-
-@lru_cache(maxsize=4096)  # a log names few addresses often, and `is_global` walks 15 networks
-def _is_public_ipv4(candidate: bytes) -> bool:
-    address = ipaddress.IPv4Address(candidate.decode())
-    return address.is_global and not address.is_multicast
-
-
-def _is_public_ipv6(candidate: bytes) -> bool:
-    try:
-        address = ipaddress.IPv6Address(candidate.decode())
-    except ValueError:
-        return False
-    if not address.is_global or address.is_multicast:
-        return False
-    if b"::" in candidate:
-        return address in _ALLOCATED_IPV6
-    return max(map(len, candidate.split(b":"))) > 2  # eight pairs are an EUI-64 hardware address
 
 
 FINDERS: Final[dict[str, Finder]] = {"email": emails, "phone_number": phone_numbers, "ip_address": ip_addresses}

@@ -26,7 +26,7 @@ from pipelines.corpus.privacy.candidates import KIND_CODES, candidate_windows
 from pipelines.corpus.privacy.config import SensitiveSpansConfig
 from pipelines.corpus.privacy.patterns import FINDERS
 
-SENSITIVE_SPANS: Final = Algorithm("sensitive_spans", 1)
+SENSITIVE_SPANS: Final = Algorithm("sensitive_spans", 2)
 
 SPAN_TYPE: Final = pa.struct(
     [

@@ -117,7 +117,7 @@ def samples(rows: Sequence[Generation], base: str, model: str) -> Markup:
     return section(
         "Samples",
         *blocks,
-        note="The prompt in bold and what the model wrote after it. Nothing was picked or corrected.",
+        note="The prompt in bold and what the model wrote after it, drawn with one seed; nothing was picked or mended.",
     )
 
 
