@@ -91,7 +91,7 @@ def build_graph(project: Project) -> Graph:
     for recipe in recipes.values():
         lane = recipe.asset.split("/")[0]
         definition: dg.PartitionsDefinition | None = None
-        condition: dg.AutomationCondition | None = None
+        condition: dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey] | None = None
         if recipe.scope is Scope.BATCHES:
             definition, condition = batches, corpus_condition(slow)
         elif recipe.scope is Scope.ROUNDS:

@@ -5,7 +5,9 @@ current artifact is stale. Below a stale step it is not yet known whether rows c
 Pinned things (sealed inventories, tokenizers, base plans) stand whatever the file says.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from assets.graph import Graph
 from assets.recipe import NotReadyError, Recipe, Scope
@@ -96,7 +98,7 @@ def _difference(manifest: object, action: object) -> str:
     return "; ".join(reasons) or "recorded decisions changed"
 
 
-def _changed(before: dict, after: dict, prefix: str = "") -> str:
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> str:
     names = []
     for name in sorted(set(before) | set(after)):
         old, new = before.get(name), after.get(name)

@@ -130,7 +130,7 @@ def asset_of(
     project: Project,
     partitions: dg.PartitionsDefinition | None,
     mappings: Mapping[str, dg.PartitionMapping | None],
-    condition: dg.AutomationCondition | None,
+    condition: dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey] | None,
 ) -> dg.AssetsDefinition:
     """The Dagster asset of a recipe."""
 
@@ -154,7 +154,7 @@ def asset_of(
         op_tags=dict(recipe.tags),
         retry_policy=None,
     )
-    def body(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
+    def body(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
         claim(context.instance, context.run)
         mill = open_mill(current_home())
         mill.runner.observe = lambda asset, values: context.log_event(

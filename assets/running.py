@@ -257,7 +257,7 @@ def _computed(event: dg.DagsterEvent) -> int:
     if not event.is_step_materialization:
         return 0
     value = event.step_materialization_data.materialization.metadata.get("computed")
-    return int(value.value) if value is not None else 0  # type: ignore[union-attr]
+    return (value.value or 0) if isinstance(value, dg.IntMetadataValue) else 0
 
 
 @contextmanager

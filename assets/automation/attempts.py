@@ -14,7 +14,7 @@ from typing import NamedTuple
 import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, RunsFilter
 from dagster._core.storage.tags import PARTITION_NAME_TAG, RUN_KEY_TAG
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 from assets.automation.settling import given_up
 from assets.graph import Graph

@@ -10,7 +10,7 @@ change to exactly the keys that it touches.
 import dagster as dg
 
 
-def corpus_condition(slow: list[dg.AssetKey]) -> dg.AutomationCondition:
+def corpus_condition(slow: list[dg.AssetKey]) -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
     """The condition of an asset that is partitioned by batches; `slow` edges must exist and trigger nothing."""
     # A tick reads the newest materializations first and who is in progress last. A run that ends between the two looks
     # like a change of its own upstream: what changed in a run that had this asset in it is no news.

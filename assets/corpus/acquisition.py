@@ -128,7 +128,7 @@ def _crawled(mill: Mill, action: Action, crawl: CrawlConfig) -> tuple[list[Part]
     files["files"] = store_table(mill.store, pa.Table.from_pylist(rows, schema=INVENTORY_WITH_OBJECTS))
     mill.runner.spent.append(f"crawl/{action.digest}")
     counts = {"files": len(rows), "pages": summary.pages, "bytes": summary.bytes, "urls": summary.urls_seen}
-    facts = {f"outcome/{name}": count for name, count in summary.outcomes.items()}
+    facts: dict[str, object] = {f"outcome/{name}": count for name, count in summary.outcomes.items()}
     facts |= {f"robots/{host}": verdict for host, verdict in summary.robots.items()}
     return [Part(name="00000", files=files, counts=counts)], {**facts, "bounded_by": summary.bounded_by or "nothing"}
 

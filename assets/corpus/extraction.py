@@ -10,7 +10,7 @@ from assets.recipe import Made, Recipe, Scope
 from pipelines.core.artifacts import read_table
 from pipelines.core.documents import id_directory, split_key
 from pipelines.core.fingerprint import digest_file, digest_json
-from pipelines.core.manifest import CheckRecord, Part, total_counts
+from pipelines.core.manifest import CheckRecord, Part, StoredFile, total_counts
 from pipelines.corpus.acquisition.config import ReaderConfig
 from pipelines.corpus.acquisition.inventory import file_path
 from pipelines.corpus.extraction.config import ExtractionConfig
@@ -110,7 +110,8 @@ def run_unit(task: UnitTask) -> PartMemo:
                 f"{task.key}: {name} is not what was sealed ({path} changed or went); put it back, or give the new "
                 "file to a new batch"
             )
-    files, counts = {}, {}
+    files: dict[str, StoredFile] = {}
+    counts: dict[str, int] = {}
     units = [UnitFile(path, name) for path, name, _ in task.files]
     for number, result in enumerate(extract_unit(units, task.key, task.context, task.reader, task.config)):
         files |= {f"{number}/{role}": store_table(task.store, table) for role, table in result.tables.items()}

@@ -93,7 +93,7 @@ def _copies(mill: Mill, key: str | None) -> dict[str, Artifact]:
     """Documents and matches of every batch, where there are requests: a removed copy takes its whole group along."""
     if mill.project.corpus.removals is None:
         return {}
-    found = {}
+    found: dict[str, Artifact] = {}
     for batch in mill.sealed():
         crawled, matches = mill.store.latest("crawled_text", batch), mill.store.latest("duplicate_matches", batch)
         if crawled is not None and matches is not None:

@@ -69,11 +69,9 @@ def _config(project: Project, lane: str, kind: Kind) -> dict[str, Any]:
 
 
 def _decode_items(data: bytes) -> list[Item]:
-    values = [json.loads(line) for line in data.decode().splitlines()]
     lists = ("contexts", "continuations", "choices")
-    return [
-        Item(**{name: tuple(value) if name in lists else value for name, value in record.items()}) for record in values
-    ]
+    records: list[dict[str, Any]] = [json.loads(line) for line in data.decode().splitlines()]
+    return [Item(**{**record, **{name: tuple(record[name]) for name in lists}}) for record in records]
 
 
 def _pinned(mill: Mill, lane: str, kind: Kind, key: str | None) -> dict[str, Artifact]:

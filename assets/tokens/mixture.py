@@ -117,7 +117,7 @@ def mixture_of(mill: Mill, plan: Plan) -> Mixture:
         paths[planned.partition, planned.part] = artifact.path(part, "train_index")
 
     def lengths(part: PartTokens) -> np.ndarray[Any, np.dtype[np.int32]]:
-        return read_table(paths[part.partition, part.part], ["length"])["length"].to_numpy()
+        return np.asarray(read_table(paths[part.partition, part.part], ["length"])["length"])
 
     parts = [planned.part_tokens() for planned in plan.parts]
     seen = None if plan.seen is None else frozenset(plan.seen)
