@@ -30,7 +30,7 @@ LAUNCH = """mutation($parameters: ExecutionParams!) { launchRun(executionParams:
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
   ... on RunConfigValidationInvalid { errors { message } } ... on InvalidSubsetError { message } } }"""
 LOCATIONS = """query { workspaceOrError { ... on Workspace { locationEntries { name loadStatus
-  locationOrLoadError { __typename ... on PythonError { message } } } } } }"""
+  locationOrLoadError { __typename ... on PythonError { message errorChain { error { message } } } } } } } }"""
 
 
 class Run(NamedTuple):
