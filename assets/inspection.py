@@ -115,10 +115,12 @@ def _signals(mill: Mill, key: str, part_name: str, identity: bytes) -> Iterator[
         "not judged yet" if decision is None else "kept" if decision[1]["kept"] else f"dropped: {decision[1]['reason']}"
     )
     yield f"  filter     {verdict}; language {row.get('language')} ({row.get('language_score') or 0:.3f})"
-    for rule in explain_row(row, mill.project.source_of(key).filter.resolved()):
+    rules = explain_row(row, mill.project.source_of(key).filter.resolved())
+    width = max((len(rule.rule) for rule in rules), default=0)
+    for rule in rules:
         value = f"{rule.value:.4g}" if isinstance(rule.value, float) else str(rule.value)
         state = "pass" if rule.passed else "FAIL"
-        yield f"    {state}  {rule.rule:<34} {rule.signal} = {value}, must be {rule.comparison} {rule.threshold}"
+        yield f"    {state}  {rule.rule:<{width}}  {rule.signal} = {value}, must be {rule.comparison} {rule.threshold}"
 
 
 def _duplicates(mill: Mill, key: str, identity: bytes) -> Iterator[str]:

@@ -2,7 +2,10 @@
 
 import random
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+ANY_MOMENT: Final = " at any moment"
+"""After a target's name: it is struck whether or not it has work in hand."""
 
 
 class Blow(NamedTuple):
@@ -30,7 +33,7 @@ def launches(phase: str, chance: random.Random) -> Iterator[Launch]:
     def at(name: str, low: int, high: int, *then: Blow) -> Launch:
         return Launch(phase, "run", (Blow(failpoint=f"{name}:{chance.randint(low, high)}"), *then))
 
-    def blow(target: str, within: float = 5.0) -> Blow:
+    def blow(target: str, within: float = 4.0) -> Blow:
         return Blow(target, delay=chance.uniform(0.0, within))
 
     def command(*targets: str) -> Launch:
@@ -45,16 +48,16 @@ def launches(phase: str, chance: random.Random) -> Iterator[Launch]:
             lambda: at("part_write", 1, 6, blow("command")),
             lambda: at("index_commit", 1, 1),
             lambda: at("manifest", 1, 3),
-            lambda: daemon("run worker", "daemon", within=15.0),
+            lambda: daemon("run worker", "daemon" + ANY_MOMENT, within=15.0),
             lambda: at("reference", 1, 3),
-            lambda: command("worker", "command"),
+            lambda: command("worker", "command" + ANY_MOMENT),
             lambda: daemon("code server", within=15.0),
             lambda: command("command"),
-            lambda: daemon("worker", "daemon"),
+            lambda: daemon("worker", "daemon" + ANY_MOMENT),
         ],
         "base training": [
-            lambda: at("checkpoint_write", 1, 24),
-            lambda: at("train_step", 5, 60),
+            lambda: at("checkpoint_write", 1, 3),
+            lambda: at("train_step", 5, 40),
             lambda: command("trainer"),
             lambda: command("command while training"),
         ],
@@ -66,7 +69,7 @@ def launches(phase: str, chance: random.Random) -> Iterator[Launch]:
         ],
         "round training": [
             lambda: at("proposal_binding", 1, 1),
-            lambda: at("checkpoint_write", 1, 8),
+            lambda: at("checkpoint_write", 1, 2),
             lambda: command("trainer"),
             lambda: command("command while training"),
             lambda: at("manifest", 1, 1),
