@@ -24,8 +24,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -33,13 +31,12 @@ import psutil
 
 from pipelines.core.fingerprint import digest_file
 from resources.failpoints import NAMES
-from resources.home import ROOT, find_home, library_digest
+from resources.home import ROOT, library_digest
 from resources.housekeeping import collect, verify
-from resources.store import ArtifactStore
 from tests.end_to_end.blows import ANY_MOMENT, Blow, Launch, launches
-from tests.end_to_end.small_project import ROUND_STEPS, STEPS, arrive, environment, write_project
+from tests.end_to_end.crash_home import PROJECT, CrashError, Home
+from tests.end_to_end.small_project import ROUND_STEPS, STEPS, arrive
 
-PROJECT: Final = "small"
 BASE_BATCHES: Final = ("manual.one", "manual.two", "code.first")
 LATE: Final = "late"
 ORPHAN_GRACE_SECONDS: Final = 20.0
@@ -56,10 +53,6 @@ SHARES: Final = {"base corpus": 0.34, "base training": 0.26, "round corpus": 0.1
 """Of the kills, by phase."""
 
 
-class CrashError(AssertionError):
-    """Something survived, leaked, or came out differently."""
-
-
 class MissedError(RuntimeError):
     """A launch ended by itself before the blow fell."""
 
@@ -73,107 +66,6 @@ class Killed(NamedTuple):
     doing: str
     how: str
     seconds: float
-
-
-@dataclass
-class Home:
-    """One home with a project of its own."""
-
-    folder: Path
-    project: Path
-    known: dict[int, str] = field(default_factory=dict)
-    """What each process was that was seen here."""
-
-    @classmethod
-    def create(cls, folder: Path, steps: int, round_steps: int) -> "Home":
-        return cls(
-            folder / "home", write_project(folder / "project", name=PROJECT, steps=steps, round_steps=round_steps)
-        )
-
-    @property
-    def environment(self) -> dict[str, str]:
-        described = environment(self.folder, self.project)
-        return {**described, **find_home(described).environment()}
-
-    @property
-    def root(self) -> Path:
-        return self.folder / "store"
-
-    @property
-    def store(self) -> ArtifactStore:
-        return ArtifactStore(str(self.root), PROJECT, self.folder / "cache")
-
-    def start(self, words: Iterable[str], log: Path, failpoint: str = "") -> "subprocess.Popen[bytes]":
-        """A process of this home, in a session of its own."""
-        extra = {"GRISTMILL_FAILPOINT": failpoint} if failpoint else {}
-        with log.open("ab") as out:
-            return subprocess.Popen(
-                [sys.executable, *words],
-                env={**self.environment, **extra},
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-
-    def run(self, *words: str) -> float:
-        """One undisturbed command; gives its seconds."""
-        started = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", "assets.cli", *words], env=self.environment, cwd=ROOT, capture_output=True, text=True
-        )
-        if done.returncode != 0:
-            raise CrashError(f"gristmill {' '.join(words)} failed in {self.folder}:\n{done.stdout}\n{done.stderr}")
-        return time.monotonic() - started
-
-    def processes(self) -> dict[int, str]:
-        """Living processes of this home: process id -> what it is."""
-        found = {}
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("GRISTMILL_HOME") != str(self.folder):
-                    continue
-                if process.status() == psutil.STATUS_ZOMBIE or process.pid == os.getpid():
-                    continue
-                found[process.pid] = kind_of(process)
-            except psutil.Error:
-                continue
-        self.known |= found
-        return found
-
-    def doing(self, pids: Iterable[int]) -> str:
-        """Assets and keys that these processes are making, or were when they died, by the locks that they hold."""
-        locks = self.root / "locks" / PROJECT
-        mine = {str(pid) for pid in pids}
-        names = []
-        for path in sorted(locks.rglob("*.lock")):
-            with suppress(FileNotFoundError):  # released since it was listed
-                if path.read_text() in mine:
-                    names.append(path.relative_to(locks).as_posix().removesuffix(".lock"))
-        return " and ".join(names)
-
-    def has(self, asset: str, key: str = "_") -> bool:
-        return (self.root / "refs" / PROJECT / asset / key).is_dir()
-
-
-def kind_of(process: psutil.Process) -> str:
-    """What a process of ours is, by its command line."""
-    line = " ".join(process.cmdline())
-    if "resources.train_process" in line:
-        return "trainer"
-    if "resource_tracker" in line:
-        return "resource tracker"
-    if "multiprocessing.forkserver" in line:
-        above = process.parent()
-        return "worker" if above is not None and "forkserver" in " ".join(above.cmdline()) else "fork server"
-    if "multiprocessing.spawn" in line:
-        return "run worker"
-    if "dagster._daemon" in line:
-        return "daemon"
-    if "api grpc" in line or "code-server start" in line:
-        return "code server"
-    return "command" if "assets.cli" in line else line[:60]
 
 
 def record_roots(reference: Home, other: Home, keys: Iterable[str]) -> None:
@@ -208,7 +100,7 @@ class Crashes:
         """What was being made when somebody last looked."""
 
     def phase(self, phase: str, until: int, wanted: int, chance: random.Random) -> None:
-        """Launch and strike until there were `until` kills in all; a phase that is over leaves its share to the next."""
+        """Launch and strike until there were `until` kills; what a phase that is over leaves, the next one takes."""
         misses = 0
         for launch in launches(phase, chance):
             if len(self.killed) >= until or self._over(phase):

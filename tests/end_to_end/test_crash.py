@@ -9,7 +9,8 @@ import yaml
 from resources.failpoints import NAMES
 from tests.end_to_end import crash
 from tests.end_to_end.conftest import FinishedRun
-from tests.end_to_end.crash import Home, covered, crash_beside
+from tests.end_to_end.crash import covered, crash_beside
+from tests.end_to_end.crash_home import Home
 
 pytestmark = pytest.mark.slow
 """Whole runs in processes of their own, minutes together: `make test-slow`."""
