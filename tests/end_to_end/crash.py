@@ -97,7 +97,7 @@ class Crashes:
         self.home, self.folder, self.tell = home, folder, tell
         self.killed: list[Killed] = []
         self.doing = ""
-        """What was being made when somebody last looked."""
+        """What was last seen being made in this launch."""
 
     def phase(self, phase: str, until: int, wanted: int, chance: random.Random) -> None:
         """Launch and strike until there were `until` kills; what a phase that is over leaves, the next one takes."""
@@ -120,12 +120,13 @@ class Crashes:
         marker = self.folder / f"marker-{len(self.killed)}"
         failpoint = launch.blows[0].failpoint
         words = COMMAND if launch.actor == "run" else DAEMON
+        self.doing = ""
         process = self.home.start(words, log, f"{failpoint}:{marker}" if failpoint else "")
         try:
             for blow in launch.blows:
                 started = time.monotonic()
                 target, pid, how = self._strike(launch, blow, process, marker)
-                doing = self.home.doing([pid]) or self.doing or "between two steps"
+                doing = self.home.doing([pid]) or self.doing or "starting up"
                 killed = Killed(target, pid, launch.phase, doing, how, time.monotonic() - started)
                 self.killed.append(killed)
                 self.tell(
@@ -152,7 +153,7 @@ class Crashes:
         strike_at = None
         while True:
             alive = self.home.processes()
-            self.doing = self.home.doing(alive)
+            self.doing = self.home.doing(alive) or self.doing
             if blow.failpoint and marker.exists() and (text := marker.read_text()):
                 pid = int(text)
                 return self.home.known.get(pid, "?"), pid, str(blow)
