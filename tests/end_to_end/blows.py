@@ -33,7 +33,7 @@ def launches(phase: str, chance: random.Random) -> Iterator[Launch]:
     def at(name: str, low: int, high: int, *then: Blow) -> Launch:
         return Launch(phase, "run", (Blow(failpoint=f"{name}:{chance.randint(low, high)}"), *then))
 
-    def blow(target: str, within: float = 4.0) -> Blow:
+    def blow(target: str, within: float = 3.0) -> Blow:
         return Blow(target, delay=chance.uniform(0.0, within))
 
     def command(*targets: str) -> Launch:
@@ -45,7 +45,7 @@ def launches(phase: str, chance: random.Random) -> Iterator[Launch]:
     # A command goes on without the worker that it lost, and would end the phase: a second blow stops it.
     makers: dict[str, list[Callable[[], Launch]]] = {
         "base corpus": [
-            lambda: at("part_write", 1, 6, blow("command")),
+            lambda: at("part_write", 1, 6, blow("command" + ANY_MOMENT)),
             lambda: at("index_commit", 1, 1),
             lambda: at("manifest", 1, 3),
             lambda: daemon("run worker", "daemon" + ANY_MOMENT, within=15.0),
@@ -62,18 +62,20 @@ def launches(phase: str, chance: random.Random) -> Iterator[Launch]:
             lambda: command("command while training"),
         ],
         "round corpus": [
-            lambda: daemon("daemon", within=15.0),
+            lambda: at("part_write", 1, 6, blow("command" + ANY_MOMENT)),
             lambda: at("index_commit", 1, 1),
-            lambda: daemon("run worker", "code server", within=15.0),
-            lambda: at("part_write", 1, 6, blow("command")),
+            lambda: command("worker"),
+            lambda: daemon("daemon"),
+            lambda: daemon("run worker", "code server" + ANY_MOMENT),
         ],
         "round training": [
             lambda: at("proposal_binding", 1, 1),
-            lambda: at("checkpoint_write", 1, 2),
+            lambda: at("checkpoint_write", 1, 1),
+            lambda: at("train_step", 5, 30),
             lambda: command("trainer"),
             lambda: command("command while training"),
             lambda: at("manifest", 1, 1),
-            lambda: at("reference", 1, 2),
+            lambda: at("reference", 1, 1),
         ],
     }
     while True:

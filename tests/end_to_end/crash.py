@@ -35,7 +35,7 @@ from resources.home import ROOT, library_digest
 from resources.housekeeping import collect, verify
 from tests.end_to_end.blows import ANY_MOMENT, Blow, Launch, launches
 from tests.end_to_end.crash_home import PROJECT, CrashError, Home
-from tests.end_to_end.small_project import ROUND_STEPS, STEPS, arrive
+from tests.end_to_end.small_project import STEPS, arrive
 
 BASE_BATCHES: Final = ("manual.one", "manual.two", "code.first")
 LATE: Final = "late"
@@ -49,6 +49,8 @@ MAX_MISSES: Final = 2
 """Launches in a row that end undisturbed, because a phase has nothing left to do; then any moment will do."""
 COMMAND: Final = ("-m", "assets.cli", "run")
 DAEMON: Final = ("-m", "dagster._daemon", "run", "-w", str(ROOT / "workspace.yaml"))
+ROUND_STEPS: Final = 160
+"""More than the small project's, so that a training of the round can be killed several times on its way."""
 SHARES: Final = {"base corpus": 0.34, "base training": 0.26, "round corpus": 0.17, "round training": 0.23}
 """Of the kills, by phase."""
 
