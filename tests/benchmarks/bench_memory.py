@@ -173,6 +173,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--part-megabytes", type=float, default=8.0)
     options = parser.parse_args()
+    if not (DATA / "mixture").is_dir():
+        sys.exit("bench_memory draws its text from the shared data: set GRISTMILL_SHARED_DATA to their folder")
     pool = sentences()
     print(f"{len(pool):,} sentences, parts of {options.part_megabytes:g} MiB, {options.workers} workers", flush=True)
     runs = []
