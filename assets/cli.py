@@ -225,10 +225,14 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _ui(options: argparse.Namespace) -> int:
+    from assets.graph import build_graph
+
     home = find_home(os.environ)
     home.prepare()
-    open_mill(home)  # a mistake in the project file is told here, not in a page of the UI
-    print(f"gristmill: the UI comes up at http://127.0.0.1:{options.port} (home {home.dagster_home})", flush=True)
+    graph = build_graph(open_mill(home).project)  # a mistake in the project file is told here, not in a page of the UI
+    url = f"http://127.0.0.1:{options.port}"
+    print(f"gristmill: the UI comes up at {url} (home {home.dagster_home})", flush=True)
+    print(f"  the lineage with every group open: {url}/{graph.lineage_page()}", flush=True)
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml")]
     os.chdir(ROOT)
     start_guard()

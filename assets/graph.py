@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import dagster as dg
 
@@ -35,6 +36,12 @@ class Graph:
 
     def named(self, *names: str) -> dg.AssetSelection:
         return dg.AssetSelection.assets(*(self.recipes[name].key for name in names))
+
+    def lineage_page(self) -> str:
+        """Path of the UI's lineage with every group open; by itself the page opens with all of them closed."""
+        leaves = {recipe.group for recipe in self.recipes.values()}
+        groups = sorted(leaves | {group.partition("/")[0] for group in leaves})
+        return "asset-groups?expanded=" + ",".join(quote(f"global@global:{group}", safe="") for group in groups)
 
     def batch_assets(self) -> list[str]:
         return [name for name, recipe in self.recipes.items() if recipe.scope is Scope.BATCHES]

@@ -7,6 +7,7 @@ lists them in this order: the report, sizes and counts, facts, a sample, the inp
 import math
 import os
 import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,12 @@ from pipelines.core.artifacts import Artifact
 
 SAMPLE_ROWS = 5
 CURVE_ROWS = 12
-SAMPLE_CHARACTERS = 160
+SAMPLE_COLUMNS = 12
+SAMPLE_WIDTH = 160
+"""Of a text, in columns of a terminal: a Chinese character takes two."""
+DOCUMENT_COLUMNS = ("id", "language", "text")
+"""What a document shows of itself: a table that is wider than the page squeezes its text to one character a line."""
+UNSHOWN_COLUMNS = ("text_hash", "url_hash")
 SHOWN_INPUTS = 12
 MAIN_ROLES = (
     "documents",
@@ -122,7 +128,7 @@ def main_role(artifact: Artifact) -> str | None:
 
 
 def sample_table(artifact: Artifact, role: str, rows: int, *, spread: bool = False) -> dg.TableMetadataValue | None:
-    """The first rows of a role (`spread`: evenly over its first part), bytes as hex, long text cut."""
+    """The first rows of a role (`spread`: evenly over its first part), bytes as hex, long text cut, six digits."""
     found: list[dict[str, Any]] = []
     columns: dict[str, str] = {}
     for part in artifact.parts:
@@ -130,7 +136,7 @@ def sample_table(artifact: Artifact, role: str, rows: int, *, spread: bool = Fal
         if file is None or not file.rows or len(found) == rows:
             continue
         with pq.ParquetFile(artifact.path(part, role)) as stored:
-            names = stored.schema_arrow.names[:12]
+            names = _sample_columns(stored.schema_arrow.names)
             size = stored.metadata.num_rows if spread else min(rows - len(found), stored.metadata.num_rows)
             table = pa.Table.from_batches([next(stored.iter_batches(batch_size=size, columns=names))])
         columns = {name: str(table.schema.field(name).type) for name in names}
@@ -145,12 +151,22 @@ def sample_table(artifact: Artifact, role: str, rows: int, *, spread: bool = Fal
     )
 
 
+def _sample_columns(names: list[str]) -> list[str]:
+    if set(DOCUMENT_COLUMNS) <= set(names):
+        return list(DOCUMENT_COLUMNS)
+    return [name for name in names if name not in UNSHOWN_COLUMNS][:SAMPLE_COLUMNS]
+
+
 def _cell(value: Any) -> str | int | float | bool | None:
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return float(f"{value:.6g}") if math.isfinite(value) else None
     if isinstance(value, bytes):
         return value.hex()
-    text = str(value)
-    return text if len(text) <= SAMPLE_CHARACTERS else text[: SAMPLE_CHARACTERS - 1] + "…"
+    text, width = str(value), 0
+    for position, character in enumerate(text[:SAMPLE_WIDTH]):
+        width += 2 if unicodedata.east_asian_width(character) in "FW" else 1
+        if width > SAMPLE_WIDTH:
+            return text[:position] + "…"
+    return text if len(text) <= SAMPLE_WIDTH else text[:SAMPLE_WIDTH] + "…"

@@ -62,10 +62,10 @@ def launches(phase: str, chance: random.Random) -> Iterator[Launch]:
             lambda: command("command while training"),
         ],
         "round corpus": [
+            lambda: daemon("daemon"),
             lambda: at("part_write", 1, 6, blow("command" + ANY_MOMENT)),
             lambda: at("index_commit", 1, 1),
             lambda: command("worker"),
-            lambda: daemon("daemon"),
             lambda: daemon("run worker", "code server" + ANY_MOMENT),
         ],
         "round training": [

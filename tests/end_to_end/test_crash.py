@@ -12,9 +12,6 @@ from tests.end_to_end.conftest import FinishedRun
 from tests.end_to_end.crash import covered, crash_beside
 from tests.end_to_end.crash_home import Home
 
-pytestmark = pytest.mark.slow
-"""Whole runs in processes of their own, minutes together: `make test-slow`."""
-
 
 @pytest.mark.timeout(1200)
 def test_five_kills_leave_no_trace(small_run: FinishedRun, tmp_path: Path) -> None:

@@ -13,9 +13,6 @@ from resources.compute import ComputeEngine
 from resources.store import Reference
 from tests.end_to_end.conftest import FinishedRun, finish
 
-pytestmark = pytest.mark.slow
-"""Whole runs in processes of their own, minutes together: `make test-slow`."""
-
 SHUFFLED = ("-m", "tests.end_to_end.test_determinism")
 """This module as a program: the command line with a compute engine that does parts in a seeded random order."""
 

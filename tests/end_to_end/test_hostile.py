@@ -24,9 +24,6 @@ from resources.mill import Mill
 from tests.end_to_end.conftest import FinishedRun, gristmill
 from tests.end_to_end.small_project import environment, topics, write_documents, write_project
 
-pytestmark = pytest.mark.slow
-"""Whole runs in processes of their own, minutes together: `make test-slow`."""
-
 LINE_BYTES = 200_000_000
 NESTED = 100_000
 MAX_RESIDENT = 1_500_000_000

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+import unicodedata
 from pathlib import Path
 
 import dagster as dg
@@ -10,9 +11,6 @@ import pytest
 from tests.end_to_end.conftest import FinishedRun
 from tests.end_to_end.served import serve
 from tests.end_to_end.small_project import write_project
-
-pytestmark = pytest.mark.slow
-"""Whole runs in processes of their own, minutes together: `make test-slow`."""
 
 PAGE = """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
   description groupName kinds owners { ... on TeamAssetOwner { team } }
@@ -71,6 +69,12 @@ def test_pages_show_numbers_that_plot_samples_and_links(small_run: FinishedRun) 
         sample = shown[asset]["sample"]
         assert isinstance(sample, dg.TableMetadataValue), asset
         assert sample.records, asset
+        for record in sample.records:
+            for value in record.data.values():
+                wide = sum(2 if unicodedata.east_asian_width(letter) in "FW" else 1 for letter in str(value))
+                assert wide <= 162, f"{asset}: a table that is wider than the page squeezes its columns"
+                assert not isinstance(value, float) or value == float(f"{value:.6g}"), "digits that nobody reads"
+    assert set(shown["clean_documents"]["sample"].records[0].data) == {"id", "language", "text"}
     for asset in ("tiny/base_report", "tiny/continued_report"):
         link = shown[asset]["report"]
         assert isinstance(link, dg.UrlMetadataValue)
