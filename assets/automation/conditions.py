@@ -18,8 +18,10 @@ def corpus_condition(slow: list[dg.AssetKey]) -> dg.AutomationCondition[dg.Asset
     changed = dg.AutomationCondition.any_deps_match(elsewhere | dg.AutomationCondition.will_be_requested())
     if slow:
         changed = changed.ignore(dg.AssetSelection.assets(*slow))
+    # `since_last_handled` also forgets at a daemon's first tick: a key that was sealed before it would never be made.
+    handled = dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
     return (
-        (dg.AutomationCondition.newly_missing() | changed).since_last_handled()
+        (dg.AutomationCondition.newly_missing() | changed).since(handled)
         & ~dg.AutomationCondition.any_deps_missing()
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()

@@ -76,6 +76,6 @@ def test_pages_show_numbers_that_plot_samples_and_links(small_run: FinishedRun) 
                 assert not isinstance(value, float) or value == float(f"{value:.6g}"), "digits that nobody reads"
     assert set(shown["clean_documents"]["sample"].records[0].data) == {"id", "language", "text"}
     for asset in ("tiny/base_report", "tiny/continued_report"):
-        link = shown[asset]["report"]
-        assert isinstance(link, dg.UrlMetadataValue)
-        assert link.url is not None and "<html" in Path(link.url.removeprefix("file://")).read_text("utf-8")
+        page = shown[asset]["report"]
+        assert isinstance(page, dg.PathMetadataValue)
+        assert page.path is not None and "<html" in Path(page.path).read_text("utf-8")

@@ -79,6 +79,14 @@ def test_a_new_key_is_asked_for_once_and_alone(corpus: Corpus) -> None:
     assert corpus.tick() == set()
 
 
+def test_a_key_that_is_there_before_the_first_tick_of_a_daemon_is_asked_for(corpus: Corpus) -> None:
+    """A batch may be sealed while no daemon runs, or in the same seconds in which one starts."""
+    corpus.arrive("a.3")
+    corpus.cursor = None
+    assert corpus.tick() == {(asset, "a.3") for asset in CHAIN}
+    assert corpus.tick() == set()
+
+
 def test_equal_rows_upstream_ask_for_nothing(corpus: Corpus) -> None:
     corpus.run("files", key="a.1")
     assert corpus.tick() == set()
