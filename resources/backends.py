@@ -1,23 +1,15 @@
-"""Where the store's bytes are: a local folder, or any file system that fsspec reaches.
+"""Where the store's bytes are: the verbs of a backend, and a local folder as one. `remote_backend` is the other one.
 
 Both give the same few verbs: read, whole-file put, exclusive create, list, delete. Everything else is built on
-exclusive create: of two writers that create one name, one learns that it lost. A local folder has it (`link(2)`), S3
-and Google Cloud Storage have it as a conditional put. fsspec's generic fallback looks first and writes then, which is
-no lock; such a file system is refused unless the caller declares itself the single writer.
+exclusive create: of two writers that create one name, one learns that it lost. A local folder has it (`link(2)`).
 """
 
 import errno
 import os
-import shutil
 import uuid
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final, Protocol
-from urllib.parse import unquote, urlsplit
-
-EXCLUSIVE_PROTOCOLS: Final = frozenset({"s3", "gs"})
-"""fsspec file systems whose `mode="create"` is a conditional put, decided by the server."""
-
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What the system says when a disk, a quota or a permitted file size is exhausted."""
@@ -79,6 +71,7 @@ class LocalBackend:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.url = root.as_uri()
+        self.near = self
         self.scratch = root / "tmp"
         self.scratch.mkdir(parents=True, exist_ok=True)
 
@@ -142,100 +135,3 @@ class LocalBackend:
 
     def delete(self, path: str) -> None:
         (self.root / path).unlink(missing_ok=True)
-
-
-class RemoteBackend:
-    """An fsspec file system; objects that are read are kept in a local cache, named by their digest."""
-
-    def __init__(self, url: str, cache: Path, *, single_writer: bool = False) -> None:
-        import fsspec
-
-        protocol = urlsplit(url).scheme
-        if protocol not in EXCLUSIVE_PROTOCOLS and not single_writer:
-            raise StoreError(
-                f"store {url}: the file system {protocol!r} has no exclusive create, so two writers could both win one "
-                f"reference. Use a local folder, {' or '.join(sorted(EXCLUSIVE_PROTOCOLS))}, or set "
-                "GRISTMILL_SINGLE_WRITER=1 if exactly one process ever writes"
-            )
-        self.url = url
-        self.files, self.root = fsspec.core.url_to_fs(url)
-        self.cache = cache
-        self.scratch = cache / "tmp"
-        self.scratch.mkdir(parents=True, exist_ok=True)
-
-    def _full(self, path: str) -> str:
-        return str(PurePosixPath(self.root) / path)
-
-    def read(self, path: str) -> bytes:
-        data: bytes = self.files.cat_file(self._full(path))
-        return data
-
-    def head(self, path: str, size: int) -> bytes:
-        data: bytes = self.files.cat_file(self._full(path), start=0, end=size)
-        return data
-
-    def local_path(self, path: str) -> Path:
-        target = self.cache / path
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self.scratch / f"get-{uuid.uuid4().hex}"
-            self.files.get_file(self._full(path), str(temporary))
-            temporary.replace(target)
-        return target
-
-    def put(self, source: Path, path: str) -> None:
-        self.files.makedirs(str(PurePosixPath(self._full(path)).parent), exist_ok=True)
-        self.files.put_file(str(source), self._full(path))
-        kept = self.cache / path
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(source, kept)
-
-    def create(self, path: str, data: bytes) -> bool:
-        self.files.makedirs(str(PurePosixPath(self._full(path)).parent), exist_ok=True)
-        try:
-            self.files.pipe_file(self._full(path), data, mode="create")
-        except FileExistsError:
-            return False
-        return True
-
-    def exists(self, path: str) -> bool:
-        return bool(self.files.exists(self._full(path)))
-
-    def names(self, folder: str) -> list[str]:
-        self.files.invalidate_cache()
-        try:
-            return sorted(PurePosixPath(name).name for name in self.files.ls(self._full(folder), detail=False))
-        except FileNotFoundError:
-            return []
-
-    def walk(self, folder: str) -> Iterator[tuple[str, int, float]]:
-        self.files.invalidate_cache()
-        for name, info in sorted(self.files.find(self._full(folder), detail=True).items()):
-            relative = PurePosixPath(name).relative_to(PurePosixPath(self.root)).as_posix()
-            stamp = info.get("created") or info.get("LastModified") or info.get("mtime")
-            yield (
-                relative,
-                int(info["size"] or 0),
-                stamp.timestamp() if hasattr(stamp, "timestamp") else float(stamp or 0),
-            )
-
-    def refresh(self, path: str) -> None:
-        """An object store keeps one date a file; `publish` checks that every file is still there."""
-
-    def delete(self, path: str) -> None:
-        if self.files.exists(self._full(path)):
-            self.files.rm_file(self._full(path))
-        (self.cache / path).unlink(missing_ok=True)
-
-
-def open_backend(url: str, cache: Path, *, single_writer: bool = False) -> LocalBackend | RemoteBackend:
-    """The backend of a store URL: an absolute local path, `file://`, or what fsspec knows."""
-    parts = urlsplit(url)
-    if parts.scheme in ("", "file"):
-        path = Path(unquote(parts.path) if parts.scheme else url)
-        if not path.is_absolute():
-            raise StoreError(
-                f"store {url!r} is not absolute: give an absolute path or a URL such as s3://bucket/gristmill"
-            )
-        return LocalBackend(path)
-    return RemoteBackend(url, cache, single_writer=single_writer)

@@ -5,6 +5,10 @@ record) marks every object whose digest it names, so inputs, recorded facts and 
 archive: everything a kept checkpoint needs stays. What is unmarked and older than the grace period is swept: objects,
 memos that name swept objects, unfinished files, work folders of finished trainings, lock files of killed holders. It
 costs a look at the first byte of each marked object and a read of those that are JSON.
+
+Of a remote store it also sweeps this machine's copies of objects that the store no longer has, and leases of holders
+that are gone: those that are older than the grace period are watched until they would expire, one minute for all. What
+stays of a lease is its newest number.
 """
 
 import re
@@ -16,6 +20,7 @@ from pipelines.core.artifacts import Artifact, read_table
 from pipelines.core.fingerprint import digest_bytes, digest_file, rows_digest
 from pipelines.core.manifest import StoredFile, content_of
 from resources.backends import LocalBackend, StoreError
+from resources.leases import FOLDER, free_dead, look, number_of
 from resources.locks import sweep_lock
 from resources.store import ActionMemo, ArtifactStore, PartMemo
 
@@ -41,26 +46,33 @@ class Collection:
 def collect(store: ArtifactStore, *, history: int | None, grace_seconds: float, now: float, delete: bool) -> Collection:
     """Mark and sweep. `history` keeps the newest n references of each key (None: all). Deletes only if told to."""
     found = Collection()
+    before, near = now - grace_seconds, store.backend.near
     superseded = set(_superseded(store, history))
     marked = _mark(store, superseded)
     found.sweep += [(path, 0) for path in sorted(superseded)]
+    stored = set()
     for path, size, changed in store.backend.walk("objects"):
+        stored.add(path)
         if path.rpartition("/")[2] in marked:
             found.kept_objects += 1
             found.kept_bytes += size
-        elif now - changed >= grace_seconds:
+        elif changed <= before:
             found.sweep.append((path, size))
         else:
             found.young += 1
     gone = {path.rpartition("/")[2] for path, _ in found.sweep}
     found.sweep += list(_dead_memos(store, gone))
-    found.sweep += [(path, size) for path, size, changed in store.backend.walk("tmp") if now - changed >= grace_seconds]
-    found.sweep += _finished_work(store, now - grace_seconds)
+    for side in {id(near): near, id(store.backend): store.backend}.values():
+        found.sweep += [(path, size) for path, size, changed in side.walk("tmp") if changed <= before]
+    found.sweep += _finished_work(store, before)
     if delete:
         for path, _ in found.sweep:
             store.backend.delete(path)
         _remove_empty_work(store)
-    found.sweep += _free_locks(store, now - grace_seconds, delete=delete)
+    found.sweep += _free_locks(store, before, delete=delete)
+    if not isinstance(store.backend, LocalBackend):
+        found.sweep += _dead_leases(store, before, delete=delete)
+        found.sweep += _orphaned_copies(near, stored, before, delete=delete)
     return found
 
 
@@ -143,7 +155,7 @@ def _dead_memos(store: ArtifactStore, gone: set[str]) -> Iterator[tuple[str, int
 def _finished_work(store: ArtifactStore, before: float) -> list[tuple[str, int]]:
     """Files of work folders whose training was published: their identity has an action memo."""
     finished = []
-    for path, size, changed in store.backend.walk("work"):
+    for path, size, changed in store.backend.near.walk("work"):
         names = path.split("/")
         if (
             len(names) > 2
@@ -156,22 +168,53 @@ def _finished_work(store: ArtifactStore, before: float) -> list[tuple[str, int]]
 
 def _free_locks(store: ArtifactStore, before: float, *, delete: bool) -> list[tuple[str, int]]:
     """Lock files of killed holders; they are removed here, each under its own lock, if `delete` says so."""
-    if not isinstance(store.backend, LocalBackend):
-        return []
-    free = []
-    for path, size, changed in store.backend.walk("locks"):
-        full = store.backend.local_path(path)
+    near, free = store.backend.near, []
+    for path, size, changed in near.walk("locks"):
+        full = near.local_path(path)
         if changed <= before and sweep_lock(full, delete=delete):
             free.append((path, size))
     return free
 
 
+def _dead_leases(store: ArtifactStore, before: float, *, delete: bool) -> list[tuple[str, int]]:
+    """Files of leases that were taken over, and leases whose holder is gone. The dates only choose which to watch."""
+    backend = store.backend
+    if isinstance(backend, LocalBackend):
+        return []
+    folders: dict[str, list[tuple[str, int, float]]] = {}
+    for path, size, changed in backend.walk(FOLDER):
+        folders.setdefault(path.rpartition("/")[0], []).append((path, size, changed))
+    swept, silent = [], {}
+    for folder, files in folders.items():
+        numbers = {path: number_of(path.rpartition("/")[2]) or 0 for path, _, _ in files}
+        newest = max((numbers[path] for path, _, _ in files if path.endswith(".json")), default=0)
+        swept += [(path, size) for path, size, changed in files if numbers[path] < newest and changed <= before]
+        last = [(path, size, changed) for path, size, changed in files if numbers[path] >= newest]
+        if all(changed <= before for _, _, changed in last) and not look(backend, folder).free:
+            silent[folder] = [(path, size) for path, size, _ in last]
+    if delete:
+        for path, _ in swept:
+            backend.delete(path)
+    dead = free_dead(backend, silent, store.lease_times) if delete else silent
+    return swept + [file for folder in dead for file in silent[folder]]
+
+
+def _orphaned_copies(near: LocalBackend, stored: set[str], before: float, *, delete: bool) -> list[tuple[str, int]]:
+    """Copies on the near side of objects that another machine swept from the store."""
+    orphaned = [
+        (path, size) for path, size, changed in near.walk("objects") if path not in stored and changed <= before
+    ]
+    if delete:
+        for path, _ in orphaned:
+            near.delete(path)
+    return orphaned
+
+
 def _remove_empty_work(store: ArtifactStore) -> None:
     """Folders of swept work. Those of objects and memos stay: a writer beside us may be about to use one."""
-    if isinstance(store.backend, LocalBackend):
-        for folder in sorted((store.backend.root / "work").rglob("*"), reverse=True):
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
+    for folder in sorted((store.backend.near.root / "work").rglob("*"), reverse=True):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 @dataclass
@@ -199,7 +242,7 @@ def verify(store: ArtifactStore, tell: Callable[[str], None] = lambda _: None) -
             continue
         opened.add(digest)
         try:
-            artifact = store.open(digest)
+            artifact = store.open(digest, anew=True)
         except StoreError as error:
             report.errors.append(f"{named_by}: {error}")
             continue
@@ -233,17 +276,17 @@ def _check_file(store: ArtifactStore, file: StoredFile) -> str | None:
     try:
         if not store.has(file.object):
             return "is missing"
-        path = store.path_of(file.object)
-        if path.stat().st_size != file.bytes:
-            return f"has {path.stat().st_size} bytes, not {file.bytes}"
-        if digest_file(path) != file.object:
-            return "does not have the bytes of its name"
-        if file.rows is not None and file.rows_digest != file.object:
-            table = read_table(path)
-            if len(table) != file.rows:
-                return f"has {len(table)} rows, not {file.rows}"
-            if rows_digest(table) != file.rows_digest:
-                return "has other rows than recorded"
+        with store.read_back(file.object) as path:
+            if path.stat().st_size != file.bytes:
+                return f"has {path.stat().st_size} bytes, not {file.bytes}"
+            if digest_file(path) != file.object:
+                return "does not have the bytes of its name"
+            if file.rows is not None and file.rows_digest != file.object:
+                table = read_table(path)
+                if len(table) != file.rows:
+                    return f"has {len(table)} rows, not {file.rows}"
+                if rows_digest(table) != file.rows_digest:
+                    return "has other rows than recorded"
     except (OSError, ValueError, TypeError) as error:
         return f"cannot be read: {error}"
     return None

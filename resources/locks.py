@@ -12,12 +12,31 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 _FIRST_PAUSE, _LAST_PAUSE = 0.002, 0.1  # s between two tries; drawn, so that no rhythm of another holder shuts one out
 
 
 class BusyError(RuntimeError):
     """Another live process holds the lock."""
+
+
+class Hold(Protocol):
+    """What the holder of a lock can ask while it works."""
+
+    def check(self) -> None:
+        """Raise when the lock was lost as far as is known here; cheap, to be asked often."""
+
+    def confirm(self) -> None:
+        """Raise when the lock was lost; certain, to be asked before a publication."""
+
+
+class KernelHold:
+    """A hold of `flock(2)`: it ends with its process and no earlier."""
+
+    def check(self) -> None: ...
+
+    def confirm(self) -> None: ...
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,6 +37,7 @@ from pipelines.core.manifest import (
 from pipelines.core.parts import PartResult
 from resources.backends import FULL, StoreError, StoreFullError
 from resources.compute import ComputeEngine
+from resources.locks import Hold, KernelHold
 from resources.store import ArtifactStore, PartMemo
 
 PartFunction = Callable[[Mapping[str, pa.Table], Any], PartResult]
@@ -209,6 +211,8 @@ class StageRunner:
     """What the current stage has to say that depends on machine and moment: told with it, never stored."""
     observe: Callable[[str, dict[str, float]], None] = lambda asset, values: None
     """Live curves: called with an external asset and its numbers while a stage runs."""
+    hold: Hold = field(default_factory=KernelHold)
+    """The lock of the stage that is being made. Work asks `hold.check()` as it goes on, and ends when it was lost."""
     spent: list[str] = field(default_factory=list)
     """Work folders that the stage which is being made needs no more once it is published, and not a moment before: a
     kill in between would cost a whole training or crawl."""
@@ -227,13 +231,14 @@ class StageRunner:
         done = self.store.done(digest)
         if done is None:
             name = self.store.key_name(action.asset, action.partition)
-            with self.store.lock(name, wait_seconds=self.lock_wait_seconds):
+            wait = self.store.lock(name, wait_seconds=self.lock_wait_seconds, tell=partial(self.tell, name, 0, 1, 0))
+            with wait as hold, self._holding(hold):
                 done = self.store.done(digest)
                 if done is None:
                     try:
                         parts, checks, facts = make()
                         manifest = self._manifest(action, digest, tuple(parts), tuple(checks), facts)
-                        artifact = self.store.publish(manifest)
+                        artifact = self.store.publish(manifest, confirm=hold.confirm)
                     except OSError as error:
                         if error.errno not in FULL:
                             raise
@@ -250,6 +255,14 @@ class StageRunner:
         self.computed.setdefault(digest, False)
         self.seconds.setdefault(digest, time.monotonic() - started)
         return done
+
+    @contextmanager
+    def _holding(self, hold: Hold) -> Iterator[None]:
+        before, self.hold = self.hold, hold
+        try:
+            yield
+        finally:
+            self.hold = before
 
     @staticmethod
     def _manifest(
@@ -311,6 +324,7 @@ class StageRunner:
 
         def done(_: int, memo: PartMemo) -> None:
             nonlocal rows, finished
+            self.hold.check()
             finished += 1
             rows += memo.counts.get("rows_in", 0)
             self.tell(stage, finished, len(tasks), rows)

@@ -5,28 +5,35 @@
     memo/parts/ab/<part action>.json           one part's files and counts
     refs/<project>/<asset>/<key>/<n>.json      what an asset's partition is now: the highest n
     ledger/<project>/<list>/<n>.json           numbered facts that are decided once: batch ordinals, rounds
+    leases/<lock>/<n>.json, <n>.beat           remote stores: who works on a key, and its heartbeat
     locks/, tmp/, work/                        flock files, unfinished writes, resumable state of crawls and trainings
 
 Publishing goes objects -> manifest -> memo -> reference, each atomic and durable before the next. Objects and memos
-are shared between projects; references and ledgers are a project's own.
+are shared between projects; references and ledgers are a project's own. In a remote store the last line is on each
+machine's near side: a crawl or a training that was stopped goes on where it was only on the machine that it ran on, and
+starts anew on another one. What was published is seen by all.
 """
 
 import json
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from pipelines.core.artifacts import Artifact
 from pipelines.core.fingerprint import digest_bytes, digest_file
 from pipelines.core.manifest import CheckRecord, Manifest, Record, StoredFile
-from resources.backends import LocalBackend, RemoteBackend, StoreError, open_backend, sync_folder
+from resources.backends import LocalBackend, StoreError, sync_folder
 from resources.failpoints import failpoint
-from resources.locks import file_lock
+from resources.leases import TIMES, hold_lease
+from resources.locks import Hold, KernelHold, file_lock
+from resources.remote_backend import RemoteBackend, open_backend
 
 UNPARTITIONED: Final = "_"
 NAME_LENGTH: Final = 120
@@ -71,6 +78,7 @@ class ArtifactStore:
         _check_name("project", project)
         self.url, self.project, self._cache, self._single_writer = url, project, cache, single_writer
         self.backend: LocalBackend | RemoteBackend = open_backend(url, cache, single_writer=single_writer)
+        self.lease_times = TIMES
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_reopen, (self.url, self.project, self._cache, self._single_writer))
@@ -164,10 +172,25 @@ class ArtifactStore:
                     return f"part {part.name}, {role}"
         return None
 
-    def open(self, digest: str) -> Artifact:
-        """The artifact whose manifest has this digest. Raises `StoreError` when it is not here, damaged or none."""
+    @contextmanager
+    def read_back(self, digest: str) -> Iterator[Path]:
+        """An object as the store has it now, not a copy on the near side of a remote one; for as long as it is read."""
+        if isinstance(self.backend, LocalBackend):
+            yield self.path_of(digest)
+            return
+        path = self.backend.fetch(self._object(digest))
         try:
-            data = self.path_of(digest).read_bytes()
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def open(self, digest: str, *, anew: bool = False) -> Artifact:
+        """The artifact whose manifest has this digest; `anew` reads it past a local copy.
+
+        Raises `StoreError` when it is not here, damaged or none.
+        """
+        try:
+            data = self.backend.read(self._object(digest)) if anew else self.path_of(digest).read_bytes()
         except FileNotFoundError:
             raise StoreError(f"manifest {digest} is not in the store {self.url}; run `gristmill verify`") from None
         if digest_bytes(data) != digest:
@@ -241,8 +264,12 @@ class ArtifactStore:
             if self.backend.create(f"{folder}/{(numbers or [0])[-1] + 1}.json", _encode(reference)):
                 return True
 
-    def publish(self, manifest: Manifest, *, before_reference: Callable[[], None] | None = None) -> Artifact:
-        """Manifest, memo, reference, in that order; refuses when a blocking check failed."""
+    def publish(self, manifest: Manifest, *, confirm: Callable[[], None] = lambda: None) -> Artifact:
+        """Manifest, memo, reference, in that order; refuses when a blocking check failed.
+
+        `confirm` raises when the caller no longer holds the key's lock. It is asked before the memo, which alone would
+        make the work count as done, and before the reference.
+        """
         if any(check.blocking and not check.passed for check in manifest.checks):
             raise CheckFailedError(manifest.asset, manifest.partition, manifest.checks)
         self.key_name(manifest.asset, manifest.partition)
@@ -255,10 +282,10 @@ class ArtifactStore:
         failpoint("manifest")
         digest = self.add_bytes(manifest.encode())
         memo = f"memo/actions/{manifest.action[:2]}/{manifest.action}.json"
+        confirm()
         self._remember(memo, _encode(ActionMemo(manifest=digest)))
         artifact = Artifact(manifest, digest, self)
-        if before_reference:
-            before_reference()
+        confirm()
         self.refer(artifact)
         return artifact
 
@@ -288,28 +315,32 @@ class ArtifactStore:
 
     # places ----------------------------------------------------------------------------------------------------
 
+    @contextmanager
     def lock(
         self, name: str, *, wait_seconds: float = 0.0, tell: Callable[[str], None] = lambda _: None
-    ) -> AbstractContextManager[None]:
-        """Mutual exclusion for one name. A remote store is written by one process only, or by exclusive creates."""
-        if isinstance(self.backend, LocalBackend):
-            return file_lock(self.backend.root / "locks" / f"{name}.lock", wait_seconds=wait_seconds, tell=tell)
-        return (
-            file_lock(self._cache / "locks" / f"{name}.lock", wait_seconds=wait_seconds, tell=tell)
-            if self._cache
-            else nullcontext()
-        )
+    ) -> Iterator[Hold]:
+        """Mutual exclusion for one name: among the processes of this machine by flock, and for a remote store that
+        several machines may write, among them by a lease. Raises `BusyError` after `wait_seconds`."""
+        deadline = time.monotonic() + wait_seconds
+        path = self.backend.near.root / "locks" / f"{name}.lock"
+        with file_lock(path, wait_seconds=wait_seconds, tell=tell):
+            if isinstance(self.backend, LocalBackend) or self._single_writer:
+                yield KernelHold()
+                return
+            note = path.with_name(f"{path.name}.lease")
+            left = max(0.0, deadline - time.monotonic())
+            times = self.lease_times
+            with hold_lease(self.backend, name, note, wait_seconds=left, tell=tell, times=times) as lease:
+                yield lease
 
     def work_folder(self, name: str) -> Path:
-        """A folder for resumable state (a crawl, a training), local even when the store is not."""
-        base = self.backend.root if isinstance(self.backend, LocalBackend) else self._cache
-        folder = base / "work" / name
+        """A folder for resumable state (a crawl, a training), on this machine even when the store is remote."""
+        folder = self.backend.near.root / "work" / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def drop_work(self, name: str) -> None:
-        base = self.backend.root if isinstance(self.backend, LocalBackend) else self._cache
-        folder = base / "work" / name
+        folder = self.backend.near.root / "work" / name
         if folder.exists():
             shutil.rmtree(folder)
             sync_folder(folder.parent)
@@ -333,5 +364,6 @@ def _encode(record: Record) -> bytes:
     return (json.dumps(record.model_dump(mode="json"), sort_keys=True) + "\n").encode()
 
 
+@lru_cache(maxsize=4)
 def _reopen(url: str, project: str, cache: Path, single_writer: bool) -> ArtifactStore:
     return ArtifactStore(url, project, cache, single_writer=single_writer)

@@ -113,6 +113,7 @@ def _crawled(mill: Mill, action: Action, crawl: CrawlConfig) -> tuple[list[Part]
     work = mill.store.work_folder(f"crawl/{action.digest}")
 
     def progress(moment: Progress) -> None:
+        mill.runner.hold.check()
         mill.runner.tell(f"crawling {action.partition}", moment.pages, crawl.max_pages, moment.pages)
 
     summary = run_crawl(crawl, work, progress=progress)

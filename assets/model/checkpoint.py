@@ -127,6 +127,7 @@ class _Curve:
     def __call__(self, event: Mapping[str, Any]) -> None:
         if event["event"] != "step":
             return
+        self.mill.runner.hold.check()
         step, steps = int(event["step"]), int(event["steps"])
         self.mill.runner.tell(self.asset, step, steps, int(event["tokens"]), f"loss {event['loss']:.3f}")
         now = time.monotonic()

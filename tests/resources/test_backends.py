@@ -7,8 +7,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from resources.backends import LocalBackend, RemoteBackend, StoreError, make_folder, open_backend
+from resources.backends import LocalBackend, StoreError, make_folder
 from resources.housekeeping import collect, verify
+from resources.remote_backend import RemoteBackend, open_backend
 from resources.store import ArtifactStore
 from tests.resources import toys
 
