@@ -38,8 +38,10 @@ def finish_killed(process: subprocess.Popen[str]) -> None:
     assert process.returncode == -signal.SIGKILL, (process.returncode, err)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(
+    condition: Callable[[], bool], seconds: float = 60.0, doing: Callable[[], str] = lambda: "no more is known"
+) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain: {doing()}"
         time.sleep(0.02)

@@ -106,5 +106,5 @@ def test_a_guarded_program_leaves_nothing_behind(tmp_path: Path, number: signal.
     time.sleep(1)
     assert is_alive(child)
     owner.send_signal(number)
-    owner.wait()
+    wait_until(lambda: owner.poll() is not None, seconds=30, doing=lambda: f"{psutil.Process(owner.pid).as_dict()}")
     wait_until(lambda: not is_alive(child) and not is_alive(guards[0]), seconds=15)
