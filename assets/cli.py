@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.project_file import ProjectError
-from resources.backends import StoreError
-from resources.home import ROOT, UI_PORT, HomeError, find_home
+from pipelines.core.errors import GristmillError, UnknownNameError
+from resources.home import ROOT, UI_PORT, find_home
 from resources.lifeline import start_guard
-from resources.mill import Mill, ReloadNeededError, open_mill
+from resources.mill import Mill, open_mill
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,9 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
         # Before anything with compiled kernels or a tokenizer is imported: both read the environment when they are.
         os.environ.update(find_home(os.environ).environment())
         return int(options.command(options) or 0)
-    except (ProjectError, HomeError, StoreError, ReloadNeededError, LookupError) as error:
-        message = error.args[0] if isinstance(error, LookupError) and error.args else error
-        print(f"gristmill: {message}", file=sys.stderr)
+    except GristmillError as error:
+        print(f"gristmill: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -48,11 +46,10 @@ def _parser() -> argparse.ArgumentParser:
 
     run = add("run", _run, "materialize everything, or a selection, and record it in the UI's instance")
     run.add_argument(
-        "--select", metavar="SELECTION", help="assets in Dagster's selection syntax, e.g. '+nano/base_report'"
+        "--select", metavar="SELECTION", help="only these assets, in Dagster's selection syntax, e.g. clean_documents"
     )
-    run.add_argument("--partition", metavar="KEY", help="one batch or round; default: all of them")
-    demo = add("demo", _demo, "run the embedded project and say where its report is")
-    demo.add_argument("--no-summary", action="store_true", help="leave out the closing summary")
+    run.add_argument("--partition", metavar="KEY", help="with --select: one batch or round; default: all of them")
+    add("demo", _demo, "run the project, let its late batch arrive, run a round, and say where the reports are")
     add("status", _status, "what is there, batch by batch and lane by lane")
     add("plan", _plan, "what an edit of the project file would recompute, and its cost")
     explain = add("explain", _explain, "a document's way through every stage, with every rule's value")
@@ -63,30 +60,30 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--step", type=int, metavar="N", help="training step, counted from 1")
     what.add_argument("--document", metavar="ID", help="document id: which steps trained on it")
     generate = add("generate", _generate, "continue a prompt with a checkpoint")
-    generate.add_argument("checkpoint", help="as for trace")
-    generate.add_argument("prompt")
+    generate.add_argument("checkpoint", help="e.g. nano/released_checkpoint")
+    generate.add_argument("prompt", help="the text to go on from")
     generate.add_argument("--tokens", type=int, default=100, help="tokens to generate (default 100)")
     generate.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
-    generate.add_argument("--top-p", type=float, default=None)
-    generate.add_argument("--seed", type=int, default=0)
+    generate.add_argument("--top-p", type=float, help="draw from the likeliest tokens that make up this probability")
+    generate.add_argument("--seed", type=int, default=0, help="another seed draws another text (default 0)")
     export = add("export", _export, "write a checkpoint as a Hugging Face folder")
-    export.add_argument("checkpoint", help="as for trace")
-    export.add_argument("folder", type=Path)
+    export.add_argument("checkpoint", help="e.g. nano/released_checkpoint")
+    export.add_argument("folder", type=Path, help="a new or empty folder")
     control = add(
         "control", _control, "train a round once more without replay and show the forgetting that replay reduces"
     )
-    control.add_argument("lane")
-    control.add_argument("--round", default="r0001", metavar="KEY")
+    control.add_argument("lane", help="the lane, e.g. nano")
+    control.add_argument("--round", default="r0001", metavar="KEY", help="which of its rounds (default r0001)")
     add("verify", _verify, "read every digest and row count of the store back")
-    gc = add("gc", _gc, "what nothing needs any more; deletes with --delete only")
-    gc.add_argument("--delete", action="store_true", help="really delete")
+    gc = add("gc", _gc, "find what nothing needs any more; only --delete removes it")
+    gc.add_argument("--delete", action="store_true", help="remove it, for good")
     gc.add_argument("--grace-hours", type=float, default=24.0, help="spare what is younger (default 24)")
     gc.add_argument(
         "--history", type=int, default=None, metavar="N", help="keep the newest N versions of each key (default: all)"
     )
-    add("schema", _schema, "the project file's JSON schema, for editors")
+    add("schema", _schema, "print the project file's JSON schema, for editors")
     ui = add("ui", _ui, "start Dagster's UI on 127.0.0.1")
-    ui.add_argument("--port", type=int, default=UI_PORT)
+    ui.add_argument("--port", type=int, default=UI_PORT, help=f"default {UI_PORT}")
     return parser
 
 
@@ -98,6 +95,8 @@ def _run(options: argparse.Namespace) -> int:
     from assets.running import Runner, instance_of_home
 
     with instance_of_home() as instance:
+        if options.partition is not None and options.select is None:
+            raise UnknownNameError("--partition names one batch or round of what --select names: give both")
         runner = Runner.of_instance(instance)
         good = runner.run() if options.select is None else runner.select(options.select, options.partition)
         runner.mill.close()

@@ -12,6 +12,7 @@ from assets.model.lineage import plan_of
 from assets.model.plans import publish_plan
 from assets.recipe import Made, Recipe, Scope, produce
 from assets.tokens import mixture
+from pipelines.core.errors import UnknownNameError
 from pipelines.evaluation.reports.data import ComparisonReport, from_json
 from pipelines.model.plans.plan import PLAN
 from resources.mill import Mill
@@ -38,7 +39,7 @@ def _control_plan(lane: str) -> Recipe:
 def run_control(mill: Mill, lane: str, key: str) -> Iterator[str]:
     """Train and evaluate the control of a round; lines that compare it with the round."""
     if lane not in mill.project.lanes:
-        raise LookupError(f"there is no lane {lane!r}; lanes: {', '.join(mill.project.lanes)}")
+        raise UnknownNameError(f"there is no lane {lane!r}; lanes: {', '.join(mill.project.lanes)}")
     round_report = mill.get(f"{lane}/continued_report", key)
     for recipe in (
         _control_plan(lane),

@@ -1,6 +1,5 @@
 """The demo: the embedded project from nothing to a round's report, with progress and the memory it took."""
 
-import os
 import sys
 import threading
 import time
@@ -70,5 +69,4 @@ def _closing(mill: Mill, seconds: float, peak: int) -> list[str]:
             page = report_page(report, mill.home.reports) if report is not None else None
             if page is not None:
                 lines.append(f"report  {page.as_uri()}")
-    port = os.environ.get("GRISTMILL_PORT", str(UI_PORT))
-    return [*lines, f"UI      make ui, then http://127.0.0.1:{port}"]
+    return [*lines, f"UI      make ui, then http://127.0.0.1:{UI_PORT}"]

@@ -2,10 +2,12 @@
 
 import shutil
 import tempfile
+from difflib import get_close_matches
 from pathlib import Path
 
 from assets.model.lineage import model_folder, plan_of
 from pipelines.core.artifacts import Artifact
+from pipelines.core.errors import UnknownNameError
 from pipelines.tokens.tokenizer.bundle import TokenizerBundle
 from pipelines.tokens.tokenizer.encode import Encoder
 from resources.mill import Mill
@@ -18,12 +20,17 @@ def find_checkpoint(mill: Mill, name: str) -> Artifact:
     asset, _, key = name.partition(":")
     lane = asset.partition("/")[0]
     if lane not in mill.project.lanes:
-        raise LookupError(f"{name}: there is no lane {lane!r}; lanes: {', '.join(mill.project.lanes)}")
+        raise UnknownNameError(f"{name}: there is no lane {lane!r}; lanes: {', '.join(mill.project.lanes)}")
+    known = [f"{lane}/{kind}_checkpoint" for kind in ("base", "continued", "released")]
+    if asset not in known:
+        near = get_close_matches(asset, known, n=1, cutoff=0.0)
+        raise UnknownNameError(f"{name} is no checkpoint of lane {lane}; did you mean {near[0]!r}?")
+    rounds = [entry["round"] for entry in mill.store.ledger(f"rounds/{lane}")]
+    if asset.endswith("/continued_checkpoint") and key not in rounds:
+        raise UnknownNameError(f"{name}: name the round as in {asset}:r0001; rounds: {', '.join(rounds) or 'none yet'}")
     artifact = mill.get(asset, key or None)
     if asset.endswith("/released_checkpoint"):
         return mill.store.open(artifact.json("released")["manifest"])
-    if not any("model.safetensors" in part.files for part in artifact.parts):
-        raise LookupError(f"{name} is no checkpoint; try nano/base_checkpoint or nano/continued_checkpoint:r0001")
     return artifact
 
 
@@ -47,7 +54,9 @@ def generate_text(
     ids = [plan.end_of_text_id, *encoder.encode(prompt)]
     room = model.config.max_positions - len(ids)
     if room < 1:
-        raise LookupError(f"the prompt has {len(ids)} tokens; {name} takes {model.config.max_positions}: shorten it")
+        raise UnknownNameError(
+            f"the prompt has {len(ids)} tokens; {name} takes {model.config.max_positions}: shorten it"
+        )
     produced = generate(
         model,
         [ids],
@@ -65,7 +74,7 @@ def export_checkpoint(mill: Mill, name: str, folder: Path) -> str:
     """A folder that `transformers` loads: weights, configuration, tokenizer."""
     checkpoint = find_checkpoint(mill, name)
     if folder.exists() and any(folder.iterdir()):
-        raise LookupError(f"{folder} is not empty; name a new folder")
+        raise UnknownNameError(f"{folder} is not empty; name a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     part = checkpoint.parts[0]
     roles = [

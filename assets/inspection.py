@@ -14,6 +14,7 @@ from assets.corpus.filters import families
 from pipelines.core.artifacts import Artifact
 from pipelines.core.decisions import explain_row
 from pipelines.core.documents import batch_prefix
+from pipelines.core.errors import UnknownNameError
 from pipelines.corpus.filters.filter import join_signals
 from resources.mill import Mill
 
@@ -21,10 +22,10 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 
 def explain(mill: Mill, wanted: str) -> Iterator[str]:
-    """Lines about a document, by id or URL. Raises `LookupError` when it is in no batch."""
+    """Lines about a document, by id or URL. Raises `UnknownNameError` when it is in no batch."""
     found = list(find_documents(mill, wanted))
     if not found:
-        raise LookupError(
+        raise UnknownNameError(
             f"{wanted!r} is in no batch of {mill.project.project}: give 32 hex digits or the exact URL; a record that "
             "gave no document is in the table `drops` of its batch's crawled_text"
         )

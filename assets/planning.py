@@ -122,11 +122,15 @@ def describe(mill: Mill, steps: list[Step]) -> list[str]:
         state = "recompute" if step.certain else "if rows change"
         seconds = mill.remembered_seconds(step.asset, step.key)
         cost = f"{step.bytes_in / 1e6:,.1f} MB in" + (f", {seconds:.1f} s last time" if seconds is not None else "")
-        lines.append(f"{state:<15}{step.asset} {step.key or '':<24} {cost}; {step.reason}")
+        lines.append(f"{state:<15}{f'{step.asset} {step.key or str()}':<48} {cost}; {step.reason}")
     certain = [step for step in steps if step.certain]
-    total = sum(mill.remembered_seconds(step.asset, step.key) or 0.0 for step in steps)
+    times = [mill.remembered_seconds(step.asset, step.key) for step in steps]
+    known = [seconds for seconds in times if seconds is not None]
+    never = len(times) - len(known)
     lines.append(
         f"{len(certain)} steps would be recomputed, {len(steps) - len(certain)} more if rows change; together at most "
-        f"{total:.0f} s by the times of their last runs. The job apply_project (or `gristmill run`) does it."
+        f"{sum(known):.0f} s by the times of their last runs"
+        + (f", and {never} steps that never ran here" if never else "")
+        + ". The job apply_project (or `gristmill run`) does it."
     )
     return lines

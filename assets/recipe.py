@@ -16,6 +16,7 @@ from assets.automation.reaping import claim
 from assets.presentation import metadata_of, report_page
 from pipelines.core.artifacts import Artifact
 from pipelines.core.documents import split_key
+from pipelines.core.errors import GristmillError
 from pipelines.core.fingerprint import Algorithm, digest_json
 from pipelines.core.manifest import ArtifactClass, CheckRecord, Part
 from pipelines.project import Project
@@ -39,11 +40,11 @@ class Scope(Enum):
     ONCE = "once"
 
 
-class NotReadyError(RuntimeError):
+class NotReadyError(GristmillError, RuntimeError):
     """An earlier batch or step has to be finished first; the step is tried again later, never out of order."""
 
 
-class ImmutableError(RuntimeError):
+class ImmutableError(GristmillError, RuntimeError):
     """Settings of something immutable were edited."""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import groupby
 
 import dagster as dg
 from dagster._core.definitions.asset_selection import DagsterInvalidAssetSelectionError
@@ -25,6 +26,7 @@ from assets.graph import Graph, build_graph
 from assets.planning import stale_steps
 from assets.progress import Progress
 from assets.recipe import IN_ORDER, Recipe, Scope
+from pipelines.core.errors import UnknownNameError
 from resources.mill import Mill, current_home, open_mill
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -134,7 +136,7 @@ class Runner:
     def select(self, selection: str, key: str | None) -> bool:
         """Materialize a Dagster selection: for one key, or for every key that it has, in order.
 
-        Raises `LookupError` for a selection or a key that names nothing.
+        Raises `UnknownNameError` for a selection or a key that names nothing.
         """
         recipes = self._selected(selection)
         definition = self.definitions.resolve_implicit_global_asset_job_def()
@@ -142,11 +144,11 @@ class Runner:
         self._sealed_keys()
         if key is not None:
             self._refuse_unknown(key, {recipe.scope for recipe in recipes})
-        for scope in (Scope.ONCE, Scope.BATCHES, Scope.ROUNDS):
-            keys = [recipe.key for recipe in recipes if recipe.scope is scope]
-            for partition in self._keys_of(scope, recipes, key) if keys else []:
+        for (scope, lane), group in groupby(recipes, key=_wave):
+            assets = [recipe.key for recipe in group]
+            for partition in self._keys_of(scope, lane, key):
                 try:
-                    self._execute(definition, selection, partition, keys, time.monotonic())
+                    self._execute(definition, selection, partition, assets, time.monotonic())
                 except StoppedError:
                     return False
         return not self.failures
@@ -160,9 +162,9 @@ class Runner:
         if not recipes:
             known = list(self.graph.recipes)
             near = get_close_matches(selection.strip("+*\"' "), known, n=1)
-            raise LookupError(
+            raise UnknownNameError(
                 f"{selection!r} selects no asset{f'; did you mean {near[0]!r}?' if near else ''}\n"
-                'An asset is named as in --select clean_documents, --select "+nano/base_report" '
+                'An asset is named as in --select clean_documents, --select "*nano/base_report" with all upstream, '
                 f'or --select \'key:"clean_documents" or key:"corpus_snapshot"\'. Assets: {", ".join(known)}'
             )
         return recipes
@@ -179,23 +181,22 @@ class Runner:
         if key in known:
             return
         if not known:
-            raise LookupError(f"--partition {key[:80]!r}: what is selected has no partitions; leave it out")
+            raise UnknownNameError(f"--partition {key[:80]!r}: what is selected has no partitions; leave it out")
         near = get_close_matches(key, known, n=1)
-        raise LookupError(
+        raise UnknownNameError(
             f"--partition {key[:80]!r} is none of the {len(known)} sealed batches and rounds"
             + (f"; did you mean {near[0]!r}?" if near else "")
             + f" There are {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}"
         )
 
-    def _keys_of(self, scope: Scope, recipes: list[Recipe], key: str | None) -> list[str | None]:
+    def _keys_of(self, scope: Scope, lane: str, key: str | None) -> list[str | None]:
         if scope is Scope.ONCE:
             return [None]
         if key is not None:
             return [key]
         if scope is Scope.BATCHES:
             return list(self.mill.sealed())
-        lanes = sorted({recipe.asset.split("/")[0] for recipe in recipes if recipe.scope is Scope.ROUNDS})
-        return [entry["round"] for lane in lanes for entry in self.mill.store.ledger(f"rounds/{lane}")]
+        return [entry["round"] for entry in self.mill.store.ledger(f"rounds/{lane}")]
 
     def _execute(
         self,
@@ -251,6 +252,11 @@ class Runner:
                 break
             ran.append(f"{step.asset} {step.key or ''}".strip())
         return ran
+
+
+def _wave(recipe: Recipe) -> tuple[Scope, str]:
+    """What is run together, key by key: neighbours in the order of the graph with the same keys."""
+    return recipe.scope, recipe.asset.partition("/")[0] if recipe.scope is Scope.ROUNDS else ""
 
 
 def _computed(event: dg.DagsterEvent) -> int:

@@ -7,6 +7,7 @@ from assets.generation import find_checkpoint
 from assets.inspection import find_documents, row_of
 from assets.model.lineage import plan_of, upstream
 from pipelines.core.artifacts import Artifact
+from pipelines.core.errors import UnknownNameError
 from pipelines.model.plans.plan import Plan
 from pipelines.tokens.arrays.reader import DocumentIndex
 from pipelines.tokens.mixture.packing import RowTable
@@ -51,7 +52,7 @@ def trace_step(mill: Mill, name: str, step: int) -> Iterator[str]:
     checkpoint = find_checkpoint(mill, name)
     trace, plan = open_trace(mill, checkpoint)
     if not 1 <= step <= plan.train.total_steps:
-        raise LookupError(f"{name} has steps 1 to {plan.train.total_steps}, not {step}")
+        raise UnknownNameError(f"{name} has steps 1 to {plan.train.total_steps}, not {step}")
     uses = trace.documents(step - 1, plan.train.batch_sequences)
     size, steps = plan.train.batch_sequences, plan.train.total_steps
     yield f"{name}, step {step} of {steps}: {size} sequences, {len(uses)} spans of documents"
@@ -70,7 +71,7 @@ def trace_document(mill: Mill, name: str, document: str) -> Iterator[str]:
     trace, plan = open_trace(mill, checkpoint)
     found = list(find_documents(mill, document))
     if not found:
-        raise LookupError(f"{document!r} is in no batch of {mill.project.project}")
+        raise UnknownNameError(f"{document!r} is in no batch of {mill.project.project}")
     for key, identity in found:
         part = next(
             (item for item in plan.parts if item.partition == key and _holds(mill, item.manifest, item.part, identity)),

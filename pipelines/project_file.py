@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.reader import ReaderError
 
+from pipelines.core.errors import GristmillError
 from pipelines.core.fingerprint import digest_bytes
 from pipelines.project import Project
 
@@ -51,7 +52,7 @@ class Mistake:
         return f"{self.path}:{self.line}: {self.field}: {self.message}{hint}"
 
 
-class ProjectError(ValueError):
+class ProjectError(GristmillError, ValueError):
     """The project file is not valid; `mistakes` has every mistake, the message one a line."""
 
     def __init__(self, mistakes: list[Mistake]) -> None:

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
+from pipelines.core.errors import GristmillError
+
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What the system says when a disk, a quota or a permitted file size is exhausted."""
 
 
-class StoreError(RuntimeError):
+class StoreError(GristmillError, RuntimeError):
     """The store cannot do what was asked; the message says what, where and the remedy."""
 
 

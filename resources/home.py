@@ -1,7 +1,8 @@
 """The home: where the store, the Dagster instance and its generated configuration are.
 
-By default `.gristmill/` beside the checkout. `GRISTMILL_STORE` (an absolute path or a URL) and `DAGSTER_HOME` (an
-absolute path) move either; `GRISTMILL_PROJECT` names the project file, `GRISTMILL_WORKERS` the worker processes.
+By default `.gristmill/` in the checkout. One home a project, because Dagster's instance tells keys and runs by name.
+`GRISTMILL_STORE` (an absolute path or a URL) and `DAGSTER_HOME` (an absolute path) move either; `GRISTMILL_PROJECT`
+names the project file, `GRISTMILL_WORKERS` the worker processes.
 """
 
 import hashlib
@@ -11,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from pipelines.core.errors import GristmillError
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DEFAULT_PROJECT: Final = ROOT / "assets" / "projects" / "spine.yaml"
@@ -44,7 +47,7 @@ schedules:
 """The trainer's grace (30 s) is below `cancel_timeout_seconds` (60), so a cancel ends in a checkpoint."""
 
 
-class HomeError(ValueError):
+class HomeError(GristmillError, ValueError):
     """An environment variable names a place that cannot be used."""
 
 
@@ -77,6 +80,23 @@ class Home:
             temporary = self.dagster_home / f".dagster.yaml.{os.getpid()}"
             temporary.write_text(DAGSTER_YAML)
             temporary.replace(target)
+
+    def belong_to(self, project: str) -> None:
+        """Make this the home of a project. Raises `HomeError` when it is another one's."""
+        marker = self.dagster_home / "project"
+        temporary = self.dagster_home / f".project.{os.getpid()}"
+        temporary.write_text(project)
+        try:
+            os.link(temporary, marker)
+        except FileExistsError:
+            owner = marker.read_text()
+            if owner != project:
+                raise HomeError(
+                    f"{self.folder} is the home of project {owner!r}, not of {project!r}, and their runs would mix. "
+                    f"Set GRISTMILL_HOME to another folder; GRISTMILL_STORE={self.store_url} shares what was computed"
+                ) from None
+        finally:
+            temporary.unlink()
 
     def environment(self) -> dict[str, str]:
         """What child processes need to find the same places."""

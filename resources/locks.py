@@ -14,10 +14,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+from pipelines.core.errors import GristmillError
+
 _FIRST_PAUSE, _LAST_PAUSE = 0.002, 0.1  # s between two tries; drawn, so that no rhythm of another holder shuts one out
 
 
-class BusyError(RuntimeError):
+class BusyError(GristmillError, RuntimeError):
     """Another live process holds the lock."""
 
 

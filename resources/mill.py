@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipelines.core.artifacts import Artifact
+from pipelines.core.errors import GristmillError
 from pipelines.project import Project
 from pipelines.project_file import LoadedProject, load_project
 from resources.compute import ComputeEngine
@@ -19,7 +20,7 @@ SERVED_PROJECT = "GRISTMILL_SERVED_PROJECT"
 Workers import everything anew and would take an edited file for the one that the UI shows."""
 
 
-class ReloadNeededError(RuntimeError):
+class ReloadNeededError(GristmillError, RuntimeError):
     """The project file on disk is not the one that this process loaded."""
 
 
@@ -76,6 +77,7 @@ def open_mill(home: Home) -> Mill:
     """The mill of a home, one a process: its worker pool outlives the single run."""
     home.prepare()
     loaded = load_project(home.project_file, os.environ)
+    home.belong_to(loaded.project.project)
     store = ArtifactStore(home.store_url, loaded.project.project, home.cache, single_writer=home.single_writer)
     compute = ComputeEngine(home.workers)
     return Mill(home, loaded, store, compute, StageRunner(store, compute))

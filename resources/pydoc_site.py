@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from pipelines.core.errors import GristmillError
 from pipelines.corpus.acquisition.crawl.config import LOOPBACK
 
 START_SECONDS: Final = 30.0
@@ -84,7 +85,7 @@ os._exit(0)
 """
 
 
-class SiteError(RuntimeError):
+class SiteError(GristmillError, RuntimeError):
     """The documentation server did not start or answer."""
 
 

@@ -5,7 +5,8 @@ Otherwise its parts run through the worker pool; each part is remembered by (alg
 its inputs), so that a crash, a cancel or a new part costs only what is missing. For attributes, when a part's rows
 changed, only rows whose (id, text hash) the previous attribute part lacks are computed.
 
-Everything that a worker gives back was written, flushed, read back and compared before its digest is reported.
+Every table that a worker gives back was written, read back and compared before its digest is reported; every file is
+flushed before it gets its name.
 """
 
 import os

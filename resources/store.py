@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines.core.artifacts import Artifact
+from pipelines.core.errors import GristmillError
 from pipelines.core.fingerprint import digest_bytes, digest_file
 from pipelines.core.manifest import CheckRecord, Manifest, Record, StoredFile
 from resources.backends import LocalBackend, StoreError, sync_folder
@@ -62,7 +63,7 @@ class PartMemo(Record):
     counts: dict[str, int]
 
 
-class CheckFailedError(RuntimeError):
+class CheckFailedError(GristmillError, RuntimeError):
     """A blocking check failed, so nothing was published; `checks` holds every verdict."""
 
     def __init__(self, asset: str, partition: str | None, checks: tuple[CheckRecord, ...]) -> None:

@@ -26,6 +26,7 @@ from typing import IO, Any, Final, NamedTuple
 from pydantic import Field
 
 from pipelines.core.config import Config, operational
+from pipelines.core.errors import GristmillError
 from pipelines.model.config import ArchitectureConfig, OptimiserConfig, ScheduleConfig, TrainConfig
 
 EXIT_STOPPED: Final = 75
@@ -70,7 +71,7 @@ class TrainingResult(NamedTuple):
     seconds: float
 
 
-class TrainerFailedError(RuntimeError):
+class TrainerFailedError(GristmillError, RuntimeError):
     """The training process ended with an error; the message has the end of its standard error."""
 
 
@@ -78,7 +79,7 @@ class TrainingStoppedError(RuntimeError):
     """The run was stopped before its end; its state is saved and the same job goes on from there."""
 
 
-class TrainerBusyError(RuntimeError):
+class TrainerBusyError(GristmillError, RuntimeError):
     """Another live trainer works on this identity."""
 
 

@@ -8,6 +8,7 @@ snapshot lists it as absent. A later success makes it present again. A batch who
 memory, most often) is given up too, after ten.
 """
 
+import re
 from enum import Enum
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ MAX_KILLS = 10
 RUNS_LOOKED_AT = 50
 INTERRUPTED = "DagsterExecutionInterruptedError"
 """What Dagster makes of Ctrl-C and of SIGTERM; it has no message."""
+OUR_NAME = re.compile(r"^(?:pipelines|resources|assets)(?:\.\w+)+: ")
+"""What Dagster puts before the message of one of our own errors."""
 STOPPING = frozenset({"StoreFullError", "ReloadNeededError", INTERRUPTED})
 """Names of errors that are no fault of a batch and that every other step would meet too."""
 OUTSIDE = STOPPING | {"NotReadyError"}
@@ -102,7 +105,7 @@ def failure_of(event: dg.DagsterEvent) -> tuple[str, set[str]]:
         if error.cls_name == INTERRUPTED:
             return "stopped by a signal; what is finished is kept, the same command goes on from there", kinds
         if error.cause is None or (error.cls_name or "") in STOPPING:
-            return error.message.strip(), kinds
+            return OUR_NAME.sub("", error.message.strip()), kinds
         error = error.cause
     return "no message; see the run in the UI", kinds
 

@@ -15,7 +15,7 @@ class Due(NamedTuple):
 
 
 def is_current(mill: Mill, artifact: Artifact) -> bool:
-    """True when every input of an artifact, all the way up, is what that input is now."""
+    """True when every direct input of an artifact is what that input is now."""
     for reference in artifact.manifest.inputs.values():
         now = mill.store.latest(reference.asset, reference.partition)
         if now is None or now.content != reference.content:
@@ -34,7 +34,7 @@ def give_up(mill: Mill, key: str, reason: str) -> None:
 
 
 def absent_batches(mill: Mill) -> dict[str, str]:
-    """Key -> reason of sealed batches without current token arrays."""
+    """Key -> reason of sealed batches without token arrays."""
     reasons: dict[str, str] = {}
     given = given_up(mill)
     for key in mill.sealed():

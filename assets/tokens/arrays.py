@@ -6,15 +6,17 @@ import pyarrow as pa
 
 from assets.recipe import Made, Recipe, Scope
 from assets.tokens.tokenizer import bundle_files
-from pipelines.core.fingerprint import Algorithm
 from pipelines.core.manifest import CheckRecord, conservation, total_counts
 from pipelines.core.parts import PartResult
 from pipelines.project import Project
+from pipelines.tokens.arrays.build import TOKEN_ARRAYS
 from pipelines.tokens.arrays.config import ArraysConfig
+from pipelines.tokens.tokenizer.encode import ENCODE
+from pipelines.tokens.tokenizer.text_only import TEXT_ONLY
 from resources.mill import Mill
 from resources.stages import Action, Family
 
-TOKEN_ARRAYS = Algorithm("token_arrays", 1)
+ALGORITHMS = (TOKEN_ARRAYS, ENCODE, TEXT_ONLY)
 CHECKS = {
     "conserved": "every clean document is in the training array, in the held-out array, or dropped for a named reason",
     "end_of_text_counted": "every end-of-text in the arrays is one that we wrote: one for each document",
@@ -31,7 +33,7 @@ def recipes(project: Project) -> list[Recipe]:
             kinds=frozenset({"numpy"}),
             scope=Scope.BATCHES,
             inputs={"documents": "clean_documents", "tokenizer": f"{name}/tokenizer"},
-            algorithms=(TOKEN_ARRAYS,),
+            algorithms=ALGORITHMS,
             make=_make,
             checks=CHECKS,
         )

@@ -5,21 +5,23 @@ from typing import Any
 
 from assets.recipe import Made, NotReadyError, Recipe, Scope
 from pipelines.core.artifacts import Artifact
-from pipelines.core.fingerprint import Algorithm
 from pipelines.core.manifest import CheckRecord, Part
 from pipelines.corpus.acquisition.packages import resolve_path
 from pipelines.corpus.cleaning.edits import check_placeholders
 from pipelines.project import Project
 from pipelines.tokens.tokenizer.config import ImportedTokenizer
+from pipelines.tokens.tokenizer.imported import IMPORT
+from pipelines.tokens.tokenizer.report import REPORT
+from pipelines.tokens.tokenizer.sample import SAMPLE
+from pipelines.tokens.tokenizer.text_only import TEXT_ONLY
+from pipelines.tokens.tokenizer.train import TRAIN
 from resources.mill import Mill
 from resources.stages import Action, store_bytes
-
-IMPORTED = Algorithm("imported-tokenizer", 1)
 
 
 def recipes(project: Project) -> list[Recipe]:
     """`<tokenizer>/tokenizer` for every tokenizer of the project."""
-    return [_recipe(name) for name in project.tokenizers]
+    return [_recipe(name, section.model.kind == "trained") for name, section in project.tokenizers.items()]
 
 
 def bundle_files(artifact: Artifact) -> dict[str, bytes]:
@@ -28,7 +30,7 @@ def bundle_files(artifact: Artifact) -> dict[str, bytes]:
     return {role: artifact.path(part, role).read_bytes() for role in part.files if role.startswith("tokenizer")}
 
 
-def _recipe(name: str) -> Recipe:
+def _recipe(name: str, trained: bool) -> Recipe:
     def config(project: Project, key: str | None) -> dict[str, Any]:
         return project.tokenizers[name].model.identity()
 
@@ -95,7 +97,7 @@ def _recipe(name: str) -> Recipe:
         kinds=frozenset({"huggingface"}),
         scope=Scope.ONCE,
         inputs={"documents": "clean_documents"},
-        algorithms=_algorithms(),
+        algorithms=(SAMPLE, TRAIN, TEXT_ONLY, REPORT) if trained else (IMPORT, TEXT_ONLY),
         config=config,
         pinned=pinned,
         settled=settled,
@@ -104,7 +106,3 @@ def _recipe(name: str) -> Recipe:
         checks={"lossless": "decoding what was encoded gives every sampled document back"},
         immutable=True,
     )
-
-
-def _algorithms() -> tuple[Algorithm, ...]:
-    return (Algorithm("tokenizer_sample", 1), Algorithm("byte_level_bpe", 1), IMPORTED)

@@ -133,12 +133,12 @@ def total_counts(parts: tuple[Part, ...]) -> dict[str, int]:
 
 
 def conservation(counts: dict[str, int]) -> CheckRecord:
-    """`rows_in = kept + dropped, by reason`, for stages that judge rows."""
+    """`rows_in = kept + dropped, by reason`, for stages that judge rows; parts that count no rows fail it."""
     dropped = sum(count for name, count in counts.items() if name.startswith("dropped/"))
     rows_in, kept = counts.get("rows_in", 0), counts.get("kept", 0)
     return CheckRecord(
         name="conserved",
-        passed=rows_in == kept + dropped,
+        passed=rows_in == kept + dropped and ("rows_in" in counts or not counts),
         description="every row that came in was kept or dropped for a named reason",
         values={"rows_in": rows_in, "kept": kept, "dropped": dropped},
     )

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Final, cast
 import pyarrow as pa
 import zstandard
 
+from pipelines.core.errors import GristmillError
 from pipelines.core.seeds import derive
 from pipelines.evaluation.config import PLACEHOLDER, TaskConfig
 
@@ -30,7 +31,7 @@ CHOICES: Final = 26
 ITEM_TEXTS: Final = pa.schema([pa.field(name, pa.large_string(), nullable=False) for name in ("set", "item", "text")])
 
 
-class ItemError(ValueError):
+class ItemError(GristmillError, ValueError):
     """A task file that cannot be read as declared."""
 
 

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pipelines.core.errors import GristmillError
 from pipelines.core.fingerprint import digest_file
 from pipelines.model.config import ArchitectureConfig, Bias, Family
 from pipelines.model.estimates.parameters import parameter_count
@@ -30,7 +31,7 @@ CLASSES: Final[dict[Family, str]] = {
 }
 
 
-class UnsupportedModelError(ValueError):
+class UnsupportedModelError(GristmillError, ValueError):
     """A model folder that is damaged or that this module would compute differently."""
 
 

@@ -1,6 +1,7 @@
 """What the door opens on: every asset described and checked, no edge to a stub, nothing costly that starts itself."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -159,3 +160,18 @@ def test_the_door_names_a_mistake_of_the_project_file(tmp_path: Path) -> None:
     last = loaded.stderr.strip().splitlines()[-1]
     assert f"{broken}:{line}: " in last
     assert "min_new_tokenz" in last and "did you mean 'min_new_tokens'?" in last
+
+
+def test_every_algorithm_of_the_library_is_part_of_an_identity(graph: Graph) -> None:
+    """A version that no action names could be raised without anything being recomputed."""
+    shared = Path(ROOT / "assets" / "projects" / "shared.yaml")
+    imported = build_graph(load_project(shared, {"GRISTMILL_SHARED_DATA": "/nowhere"}).project)
+    recipes = [*graph.recipes.values(), *imported.recipes.values()]
+    named = {algorithm.name for recipe in recipes for algorithm in recipe.algorithms}
+    declared = {
+        found[1]
+        for path in sorted((ROOT / "pipelines").rglob("*.py"))
+        for found in re.finditer(r'^[A-Z_]+(?:: Final)? = Algorithm\("([^"]+)"', path.read_text("utf-8"), re.M)
+    }
+    assert len(declared) > 20
+    assert declared - named == {"warc_writer"}, "a crawl is recorded; its files name their writer themselves"

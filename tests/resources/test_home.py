@@ -65,6 +65,16 @@ def test_a_place_that_cannot_be_used_is_named(name: str, value: str, message: st
     assert len(str(caught.value)) < 300
 
 
+def test_a_home_is_of_one_project(tmp_path: Path) -> None:
+    home = find_home({"GRISTMILL_HOME": str(tmp_path)})
+    home.prepare()
+    home.belong_to("one")
+    home.belong_to("one")
+    with pytest.raises(HomeError, match=r"the home of project 'one', not of 'two'.*Set GRISTMILL_HOME"):
+        home.belong_to("two")
+    assert sorted(path.name for path in home.dagster_home.iterdir()) == ["dagster.yaml", "project"]
+
+
 def test_dagster_yaml_is_written_once_and_mended(tmp_path: Path) -> None:
     home = find_home({"GRISTMILL_HOME": str(tmp_path)})
     home.prepare()

@@ -12,12 +12,14 @@ import sysconfig
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from pipelines.core.errors import GristmillError
+
 SCHEME: Final = "package:"
 STANDARD_LIBRARY: Final = "stdlib:"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[A-Za-z_][A-Za-z0-9_]*")
 
 
-class UnresolvedPathError(ValueError):
+class UnresolvedPathError(GristmillError, ValueError):
     """A declared path that names nothing; the message says what to install or to change."""
 
 

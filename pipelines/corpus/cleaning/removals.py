@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.core.documents import ID_BYTES
+from pipelines.core.errors import GristmillError
 from pipelines.core.fingerprint import Algorithm
 
 REMOVALS: Final = Algorithm("removals", 1)
@@ -27,7 +28,7 @@ REMOVAL_SCHEMA: Final = pa.schema(
 KINDS: Final = ("id", "url", "url_prefix", "source")
 
 
-class BadRemovalError(ValueError):
+class BadRemovalError(GristmillError, ValueError):
     """A removal request that names no document in any known way."""
 
 

