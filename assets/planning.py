@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from assets.automation.arrivals import arrived
 from assets.graph import Graph
 from assets.recipe import NotReadyError, Recipe, Scope
 from resources.backends import StoreError
@@ -115,11 +116,16 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = 
 
 def describe(mill: Mill, steps: list[Step]) -> list[str]:
     """The plan for people: every step with its reason, and what it reads."""
+    fresh = [key for key in arrived(mill) if key not in mill.sealed()]
+    waiting = [f"{len(fresh)} batches are there and not sealed yet, `gristmill run` makes them: {', '.join(fresh)}"]
+    if not steps and fresh:
+        return waiting
     if not steps:
         return [f"{mill.loaded.path}: everything is as the project file says; nothing would be recomputed"]
-    lines = []
+    lines = waiting if fresh else []
     for step in steps:
-        state = "recompute" if step.certain else "if rows change"
+        made = mill.store.latest(step.asset, step.key) is not None
+        state = "recompute" if step.certain else "if rows change" if made else "then"
         seconds = mill.remembered_seconds(step.asset, step.key)
         cost = f"{step.bytes_in / 1e6:,.1f} MB in" + (f", {seconds:.1f} s last time" if seconds is not None else "")
         lines.append(f"{state:<15}{f'{step.asset} {step.key or str()}':<48} {cost}; {step.reason}")
@@ -128,8 +134,8 @@ def describe(mill: Mill, steps: list[Step]) -> list[str]:
     known = [seconds for seconds in times if seconds is not None]
     never = len(times) - len(known)
     lines.append(
-        f"{len(certain)} steps would be recomputed, {len(steps) - len(certain)} more if rows change; together at most "
-        f"{sum(known):.0f} s by the times of their last runs"
+        f"{len(certain)} steps would be recomputed, {len(steps) - len(certain)} more after them or if rows change; "
+        f"together at most {sum(known):.0f} s by the times of their last runs"
         + (f", and {never} steps that never ran here" if never else "")
         + ". The job apply_project (or `gristmill run`) does it."
     )

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipelines.core.artifacts import Artifact
+from pipelines.core.documents import split_key
 from pipelines.core.errors import GristmillError
 from pipelines.project import Project
 from pipelines.project_file import LoadedProject, load_project
@@ -18,6 +19,10 @@ from resources.store import ArtifactStore
 SERVED_PROJECT = "GRISTMILL_SERVED_PROJECT"
 """Environment variable of a code server and its run workers: the digest of the project file as the server loaded it.
 Workers import everything anew and would take an edited file for the one that the UI shows."""
+
+
+class SourceGoneError(GristmillError, RuntimeError):
+    """The project file no longer declares the source of a sealed batch."""
 
 
 class ReloadNeededError(GristmillError, RuntimeError):
@@ -51,8 +56,16 @@ class Mill:
             )
 
     def sealed(self) -> dict[str, int]:
-        """Batch key -> ordinal (1, 2, ...) of every sealed batch."""
-        return {entry["key"]: number for number, entry in enumerate(self.store.ledger("batches"), start=1)}
+        """Batch key -> ordinal (1, 2, ...) of every sealed batch. Raises `SourceGoneError` for one without a source."""
+        sealed = {entry["key"]: number for number, entry in enumerate(self.store.ledger("batches"), start=1)}
+        gone = sorted({split_key(key)[0] for key in sealed} - set(self.project.corpus.sources))
+        if gone:
+            raise SourceGoneError(
+                f"{self.loaded.path}: batches of {', '.join(gone)} are sealed, but corpus.sources has no such source. "
+                "A sealed batch keeps its place in the dedup chain: put the source back, and name it under `exclude` "
+                "in lanes that shall not train on it"
+            )
+        return sealed
 
     def remembered_seconds(self, asset: str, key: str | None) -> float | None:
         """How long this step took when it was last computed on this machine."""

@@ -158,3 +158,32 @@ def test_generation_is_deterministic_and_starts_with_the_prompt(small_run: Finis
 
 def test_the_schema_is_that_of_the_project(small_run: FinishedRun) -> None:
     assert json.loads(small_run.gristmill("schema").stdout) == json.loads(json.dumps(Project.model_json_schema()))
+
+
+def test_a_source_that_is_gone_and_a_home_of_another_project_are_told(small_run: FinishedRun, tmp_path: Path) -> None:
+    settings = yaml.safe_load(small_run.project.read_text())
+    settings["corpus"]["sources"]["papers"] = settings["corpus"]["sources"].pop("code")
+    settings["tokenizers"]["bpe"]["batches"] = ["manual.one"]
+    gone = small_run.project.with_name("gone.yaml")
+    gone.write_text(yaml.safe_dump(settings, sort_keys=False))
+    said = gristmill(small_run.home, gone, "status")
+    assert (said.returncode, said.stdout) == (2, "")
+    assert "batches of code are sealed, but corpus.sources has no such source" in said.stderr
+    gone.write_text(yaml.safe_dump({**settings, "project": "other"}, sort_keys=False))
+    said = gristmill(small_run.home, gone, "status")
+    assert said.returncode == 2
+    assert "is the home of project 'small', not of 'other'" in said.stderr
+    gone.unlink()
+
+
+def test_a_partition_without_a_selection_is_refused(small_run: FinishedRun) -> None:
+    said = small_run.gristmill("run", "--partition", "manual.one")
+    assert said.returncode == 2
+    assert "give both" in said.stderr
+
+
+def test_a_selection_over_every_scope_runs_in_the_order_of_the_graph(small_run: FinishedRun) -> None:
+    said = small_run.gristmill("run", "--select", "*tiny/base_report")
+    assert said.returncode == 0, said.stderr
+    assert said.stderr.count("manual.two: done, 0 of") >= 2, "everything by batch, before and after the tokenizer"
+    assert "FAILED" not in said.stderr
