@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -98,7 +99,9 @@ def guarded(ready: str) -> None:
 def test_a_guarded_program_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     ready = tmp_path / "ready"
     code = f"from tests.resources.test_lifeline import guarded; guarded({str(ready)!r})"
-    owner = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    # A test that ran Dagster in this process may have left SIGTERM ignored, and programs inherit that.
+    normal = partial(signal.signal, signal.SIGTERM, signal.SIG_DFL)
+    owner = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, preexec_fn=normal)
     wait_until(lambda: ready.exists() and bool(ready.read_text()))
     child = psutil.Process(int(ready.read_text()))
     guards = [process for process in psutil.Process(owner.pid).children() if process != child]
@@ -106,5 +109,7 @@ def test_a_guarded_program_leaves_nothing_behind(tmp_path: Path, number: signal.
     time.sleep(1)
     assert is_alive(child)
     owner.send_signal(number)
-    wait_until(lambda: owner.poll() is not None, seconds=30, doing=lambda: f"{psutil.Process(owner.pid).as_dict()}")
+    wait_until(
+        lambda: owner.poll() is not None, seconds=30, doing=lambda: Path(f"/proc/{owner.pid}/status").read_text()
+    )
     wait_until(lambda: not is_alive(child) and not is_alive(guards[0]), seconds=15)
