@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import psutil
@@ -85,6 +84,12 @@ def test_what_somebody_else_started_goes_on(tmp_path: Path, name: str, arguments
         child.kill()
 
 
+def heed_sigterm() -> None:
+    """In a child: a whole session of tests may leave SIGTERM ignored or blocked, and programs inherit that."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+
 def guarded(ready: str) -> None:
     """What `gristmill ui` does: a guard, then another program that starts a third one, and sleeps."""
     start_guard()
@@ -99,9 +104,7 @@ def guarded(ready: str) -> None:
 def test_a_guarded_program_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     ready = tmp_path / "ready"
     code = f"from tests.resources.test_lifeline import guarded; guarded({str(ready)!r})"
-    # A test that ran Dagster in this process may have left SIGTERM ignored, and programs inherit that.
-    normal = partial(signal.signal, signal.SIGTERM, signal.SIG_DFL)
-    owner = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, preexec_fn=normal)
+    owner = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, preexec_fn=heed_sigterm)
     wait_until(lambda: ready.exists() and bool(ready.read_text()))
     child = psutil.Process(int(ready.read_text()))
     guards = [process for process in psutil.Process(owner.pid).children() if process != child]
@@ -109,7 +112,6 @@ def test_a_guarded_program_leaves_nothing_behind(tmp_path: Path, number: signal.
     time.sleep(1)
     assert is_alive(child)
     owner.send_signal(number)
-    wait_until(
-        lambda: owner.poll() is not None, seconds=30, doing=lambda: Path(f"/proc/{owner.pid}/status").read_text()
-    )
+    status = Path(f"/proc/{owner.pid}/status")
+    wait_until(lambda: owner.poll() is not None, seconds=30, doing=status.read_text)
     wait_until(lambda: not is_alive(child) and not is_alive(guards[0]), seconds=15)
