@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.core.errors import GristmillError, UnknownNameError
+from pipelines.core.errors import GristmillError, RefusedRequestError
 from resources.home import ROOT, UI_PORT, find_home
 from resources.lifeline import start_guard
 from resources.mill import Mill, open_mill
@@ -96,7 +96,7 @@ def _run(options: argparse.Namespace) -> int:
 
     with instance_of_home() as instance:
         if options.partition is not None and options.select is None:
-            raise UnknownNameError("--partition names one batch or round of what --select names: give both")
+            raise RefusedRequestError("--partition names one batch or round of what --select names: give both")
         runner = Runner.of_instance(instance)
         good = runner.run() if options.select is None else runner.select(options.select, options.partition)
         runner.mill.close()

@@ -7,10 +7,11 @@ Same plan, parent, budget and seed; only the replay share is 0. It is made by a 
 from collections.abc import Iterator
 
 from assets.evaluation import reports
+from assets.graph import all_recipes
 from assets.model import checkpoint
 from assets.model.lineage import plan_of
 from assets.model.plans import publish_plan
-from assets.recipe import Made, Recipe, Scope, produce
+from assets.recipe import Made, Recipe, Scope, joined, produce
 from assets.tokens import mixture
 from pipelines.core.errors import UnknownNameError
 from pipelines.evaluation.reports.data import ComparisonReport, from_json
@@ -41,12 +42,13 @@ def run_control(mill: Mill, lane: str, key: str) -> Iterator[str]:
     if lane not in mill.project.lanes:
         raise UnknownNameError(f"there is no lane {lane!r}; lanes: {', '.join(mill.project.lanes)}")
     round_report = mill.get(f"{lane}/continued_report", key)
-    for recipe in (
+    recipes = [
         _control_plan(lane),
         *mixture.recipes(mill.project, lane, "control"),
         *checkpoint.recipes(mill.project, lane, "control"),
         *reports.recipes(mill.project, lane, "control"),
-    ):
+    ]
+    for recipe in joined(recipes, beside=all_recipes(mill.project)).values():
         artifact, _, _ = produce(mill, recipe, key)
     control = from_json(ComparisonReport, artifact.bytes_of("data"))
     with_replay = {item.domain: item for item in from_json(ComparisonReport, round_report.bytes_of("data")).domains}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from assets.model.lineage import model_folder, plan_of
 from pipelines.core.artifacts import Artifact
-from pipelines.core.errors import UnknownNameError
+from pipelines.core.errors import RefusedRequestError, UnknownNameError
 from pipelines.tokens.tokenizer.bundle import TokenizerBundle
 from pipelines.tokens.tokenizer.encode import Encoder
 from resources.mill import Mill
@@ -54,7 +54,7 @@ def generate_text(
     ids = [plan.end_of_text_id, *encoder.encode(prompt)]
     room = model.config.max_positions - len(ids)
     if room < 1:
-        raise UnknownNameError(
+        raise RefusedRequestError(
             f"the prompt has {len(ids)} tokens; {name} takes {model.config.max_positions}: shorten it"
         )
     produced = generate(
@@ -74,7 +74,7 @@ def export_checkpoint(mill: Mill, name: str, folder: Path) -> str:
     """A folder that `transformers` loads: weights, configuration, tokenizer."""
     checkpoint = find_checkpoint(mill, name)
     if folder.exists() and any(folder.iterdir()):
-        raise UnknownNameError(f"{folder} is not empty; name a new folder")
+        raise RefusedRequestError(f"{folder} is not empty; name a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     part = checkpoint.parts[0]
     roles = [

@@ -19,7 +19,7 @@ from assets.corpus import (
 )
 from assets.evaluation import reports
 from assets.model import checkpoint, plans
-from assets.recipe import Recipe, Scope, asset_of
+from assets.recipe import Recipe, Scope, asset_of, joined
 from assets.tokens import arrays, mixture, snapshot, tokenizer
 from pipelines.project import Project
 
@@ -86,7 +86,7 @@ def all_recipes(project: Project) -> dict[str, Recipe]:
             *checkpoint.recipes(project, lane, "continued"),
             *reports.recipes(project, lane, "continued"),
         ]
-    return {recipe.asset: recipe for recipe in recipes}
+    return joined(recipes)
 
 
 def build_graph(project: Project) -> Graph:

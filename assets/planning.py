@@ -12,8 +12,10 @@ from typing import Any
 from assets.automation.arrivals import arrived
 from assets.graph import Graph
 from assets.recipe import NotReadyError, Recipe, Scope
+from pipelines.core.manifest import Manifest
 from resources.backends import StoreError
 from resources.mill import Mill
+from resources.stages import Action
 
 
 @dataclass(frozen=True)
@@ -84,16 +86,16 @@ def _step(mill: Mill, recipe: Recipe, key: str | None, touched: set[tuple[str, s
     return Step(recipe.asset, key, _difference(current.manifest, action), True, size)
 
 
-def _difference(manifest: object, action: object) -> str:
+def _difference(manifest: Manifest, action: Action) -> str:
     """In words: which algorithm, which settings, which input."""
     reasons = []
-    versions = {item.name: item.version for item in action.algorithms}  # type: ignore[attr-defined]
-    if versions != manifest.algorithms:  # type: ignore[attr-defined]
-        reasons.append(f"algorithm {_changed(manifest.algorithms, versions)}")  # type: ignore[attr-defined]
-    if action.config != manifest.config:  # type: ignore[attr-defined]
-        reasons.append(f"settings {_changed(manifest.config, action.config)}")  # type: ignore[attr-defined]
-    before = {name: item.content for name, item in manifest.inputs.items()}  # type: ignore[attr-defined]
-    after = {name: item.content for name, item in action.inputs.items()}  # type: ignore[attr-defined]
+    versions = {item.name: item.version for item in action.algorithms}
+    if versions != manifest.algorithms:
+        reasons.append(f"algorithm {_changed(manifest.algorithms, versions)}")
+    if action.config != manifest.config:
+        reasons.append(f"settings {_changed(manifest.config, action.config)}")
+    before = {name: item.content for name, item in manifest.inputs.items()}
+    after = {name: item.content for name, item in action.inputs.items()}
     if before != after:
         reasons.append(f"input {_changed(before, after)}")
     return "; ".join(reasons) or "recorded decisions changed"
@@ -117,12 +119,15 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = 
 def describe(mill: Mill, steps: list[Step]) -> list[str]:
     """The plan for people: every step with its reason, and what it reads."""
     fresh = [key for key in arrived(mill) if key not in mill.sealed()]
-    waiting = [f"{len(fresh)} batches are there and not sealed yet, `gristmill run` makes them: {', '.join(fresh)}"]
-    if not steps and fresh:
-        return waiting
+    lines = []
+    if fresh:
+        lines.append(
+            f"{len(fresh)} batches are there and not sealed yet, `gristmill run` makes them: {', '.join(fresh)}"
+        )
+    elif not steps:
+        lines.append(f"{mill.loaded.path}: everything is as the project file says; nothing would be recomputed")
     if not steps:
-        return [f"{mill.loaded.path}: everything is as the project file says; nothing would be recomputed"]
-    lines = waiting if fresh else []
+        return lines
     for step in steps:
         made = mill.store.latest(step.asset, step.key) is not None
         state = "recompute" if step.certain else "if rows change" if made else "then"

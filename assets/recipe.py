@@ -6,8 +6,9 @@ digest says "has this been done?", and what `gristmill plan` compares.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
@@ -74,6 +75,8 @@ class Recipe:
     immutable: bool = False
     """True for what stands under its name: changed settings are refused, a new one needs a new name."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    input_scopes: Mapping[str, Scope] = field(default_factory=dict)
+    """What each input is partitioned by: `joined` fills it in from the inputs' own recipes."""
 
     @property
     def key(self) -> dg.AssetKey:
@@ -82,9 +85,9 @@ class Recipe:
     def action(self, mill: Mill, key: str | None) -> Action:
         """What this asset's partition asks for now. Raises `StoreError` when an input is missing."""
         inputs = {
-            name: mill.get(asset, key if mill.project.scope_of(asset) != "once" else None)
+            name: mill.get(asset, None if self.input_scopes[name] is Scope.ONCE else key)
             for name, asset in self.inputs.items()
-            if self.scope is not Scope.ONCE or mill.project.scope_of(asset) == "once"
+            if self.scope is not Scope.ONCE or self.input_scopes[name] is Scope.ONCE
         }
         inputs |= self.pinned(mill, key)
         return Action(
@@ -101,6 +104,15 @@ class Recipe:
         """Algorithm versions and the digest of the resolved configuration of every key."""
         versions = "-".join(f"{item.name}{item.version}" for item in self.algorithms)
         return f"{versions}-{digest_json(self.config(project, None))[:12]}"
+
+
+def joined(recipes: Sequence[Recipe], beside: Mapping[str, Recipe] = MappingProxyType({})) -> dict[str, Recipe]:
+    """Recipes by asset name, each told how its inputs are partitioned; `beside` are further ones that they may read."""
+    scopes = {recipe.asset: recipe.scope for recipe in (*beside.values(), *recipes)}
+    return {
+        recipe.asset: replace(recipe, input_scopes={name: scopes[asset] for name, asset in recipe.inputs.items()})
+        for recipe in recipes
+    }
 
 
 def produce(mill: Mill, recipe: Recipe, key: str | None) -> tuple[Artifact, bool, float]:

@@ -26,7 +26,7 @@ from assets.graph import Graph, build_graph
 from assets.planning import stale_steps
 from assets.progress import Progress
 from assets.recipe import IN_ORDER, Recipe, Scope
-from pipelines.core.errors import UnknownNameError
+from pipelines.core.errors import RefusedRequestError, UnknownNameError
 from resources.mill import Mill, current_home, open_mill
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -63,14 +63,23 @@ class Runner:
             self.progress.line(f"reaped run {run_id}: its process is gone")
         for folder in unusable_folders(self.mill):
             self.progress.line(f"not read: the inbox folder {folder}. {FOLDER_NAMES}")
-        seal_arrivals(self.mill)
+        self._seal()
         try:
             while True:
                 self._turn()
-                if not seal_arrivals(self.mill):
+                if not self._seal():
                     return not self.failures
         except StoppedError:
             return False
+
+    def _seal(self) -> list[str]:
+        arrivals = seal_arrivals(self.mill)
+        for key, reason in arrivals.refused.items():
+            failure = f"{key} is not sealed: {reason}"
+            if failure not in self.failures:
+                self.progress.line(f"  {failure}")
+                self.failures.append(failure)
+        return arrivals.sealed
 
     def _turn(self) -> None:
         self.job("prepare_requests")
@@ -140,7 +149,7 @@ class Runner:
         """
         recipes = self._selected(selection)
         definition = self.definitions.resolve_implicit_global_asset_job_def()
-        seal_arrivals(self.mill)
+        self._seal()
         self._sealed_keys()
         if key is not None:
             self._refuse_unknown(key, {recipe.scope for recipe in recipes})
@@ -181,7 +190,7 @@ class Runner:
         if key in known:
             return
         if not known:
-            raise UnknownNameError(f"--partition {key[:80]!r}: what is selected has no partitions; leave it out")
+            raise RefusedRequestError(f"--partition {key[:80]!r}: what is selected has no partitions; leave it out")
         near = get_close_matches(key, known, n=1)
         raise UnknownNameError(
             f"--partition {key[:80]!r} is none of the {len(known)} sealed batches and rounds"

@@ -34,21 +34,17 @@ def status_lines(mill: Mill) -> Iterator[str]:
 
 def _batches(mill: Mill) -> Iterator[str]:
     absent = given_up(mill)
-    yield f"{'batch':<28}{'ordinal':>8}" + "".join(f"{name.split('_')[0]:>14}" for name in COLUMNS) + f"{'tokens':>14}"
+    columns = [name.split("_")[0] for name in COLUMNS] + [f"{name} tokens" for name in mill.project.tokenizers]
+    yield f"{'batch':<28}{'ordinal':>8}" + "".join(f" {name:>15}" for name in columns)
     for key, ordinal in mill.sealed().items():
         rows = []
         for name in COLUMNS:
             artifact = mill.store.latest(name, key)
             rows.append(f"{artifact.manifest.rows('documents'):,}" if artifact else "-")
-        tokens = [
-            f"{arrays.manifest.counts.get('train/tokens', 0):,}"
-            for tokenizer in mill.project.tokenizers
-            if (arrays := mill.store.latest(f"{tokenizer}/token_arrays", key)) is not None
-        ]
-        state = f"  given up: {absent[key]}" if key in absent and not tokens else ""
-        yield (
-            f"{key:<28}{ordinal:>8}" + "".join(f"{row:>14}" for row in rows) + f"{', '.join(tokens) or '-':>14}{state}"
-        )
+        arrays = [mill.store.latest(f"{tokenizer}/token_arrays", key) for tokenizer in mill.project.tokenizers]
+        rows += [f"{item.manifest.counts.get('train/tokens', 0):,}" if item else "-" for item in arrays]
+        state = f"  given up: {absent[key]}" if key in absent and not any(arrays) else ""
+        yield f"{key:<28}{ordinal:>8}" + "".join(f" {row:>15}" for row in rows) + state
 
 
 def _lane(mill: Mill, lane: str) -> Iterator[str]:
@@ -63,6 +59,8 @@ def _lane(mill: Mill, lane: str) -> Iterator[str]:
             if name.startswith("verdict/")
         }
         shown = ", ".join(f"{domain} {verdict}" for domain, verdict in verdicts.items())
+        if report is not None:
+            shown += f"; gates {'passed' if report.manifest.facts['gates_passed'] else 'failed'}"
         yield f"  {key}: {_checkpoint(mill.store.latest(f'{lane}/continued_checkpoint', key))}" + (
             f"; {shown}" if shown else ""
         )

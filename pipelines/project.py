@@ -6,7 +6,7 @@ batches, lanes, rounds and gates. Every field has a sentence; `gristmill schema`
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
@@ -33,21 +33,6 @@ CRON_FIELDS = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 
 Location = tuple[str | int, ...]
 Dangling = tuple[Location, str, str, list[str]]
 """(location, message, the name that refers to nothing, the names that exist)."""
-
-BATCH_ASSETS = frozenset(
-    {
-        "source_files",
-        "crawled_text",
-        "quality_signals",
-        "filtered_documents",
-        "duplicate_signatures",
-        "duplicate_matches",
-        "deduplicated_documents",
-        "sensitive_spans",
-        "contamination",
-        "clean_documents",
-    }
-)
 
 
 class BatchConfig(Config):
@@ -263,13 +248,6 @@ class Project(Config):
         """What the file says of a batch; None for one that an inbox brought."""
         source, batch = split_key(key)
         return self.corpus.sources[source].declared_batches().get(batch)
-
-    def scope_of(self, asset: str) -> Literal["batches", "rounds", "once"]:
-        """What an asset is partitioned by."""
-        name = asset.rpartition("/")[2]
-        if asset in BATCH_ASSETS or name == "token_arrays":
-            return "batches"
-        return "rounds" if name.startswith(("continued_", "control_")) else "once"
 
     def lane_sources(self, lane: str) -> list[str]:
         """Names of the sources that a lane trains on, in the file's order."""

@@ -20,7 +20,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.core.artifacts import Artifact, read_table
@@ -378,9 +377,3 @@ def written(
     return Part(
         name=name, files={role: store_table(store, table) for role, table in tables.items()}, counts=counts or {}
     )
-
-
-def iterate_ids(artifact: Artifact, role: str = "documents") -> Iterator[tuple[str, pa.Array]]:
-    """(part name, ids) of a documents artifact, for directories id -> (part, row)."""
-    for part, table in artifact.tables(role, ["id"]):
-        yield part.name, pc.cast(table["id"].combine_chunks(), pa.binary(16))

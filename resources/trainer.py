@@ -156,8 +156,8 @@ def _start(job_file: Path, threads: int, lock_wait_seconds: float, errors: IO[by
     command = [sys.executable, "-m", "resources.train_process", str(job_file)]
     command += ["--parent", str(os.getpid()), "--lock-wait", str(lock_wait_seconds)]
     # Compile workers of torch.inductor would outlive a SIGKILL of the child: it compiles in its own process.
-    # Threads that spin at a barrier keep the core they wait for: passive waiting trains 2 to 10 times faster beside
-    # other work and as fast alone (4,540 against 4,485 tokens/s).
+    # Threads that spin at a barrier keep the core they wait for: passive waiting is faster beside other
+    # work, and as fast alone (4,540 against 4,485 tokens/s).
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": str(threads),

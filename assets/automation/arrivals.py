@@ -1,12 +1,15 @@
 """Sealing: a batch that has arrived gets its ordinal, once, in the store's ledger.
 
-A declared batch has arrived when the asset that it comes `after` exists; a subfolder of an inbox when it holds a file
-named `_SEALED`. The ordinal is the order of dedup and of held-out choices, so it is recorded and never changes.
+A declared batch has arrived when its path is there and the asset that it comes `after` exists; a subfolder of an inbox
+when it holds a file named `_SEALED`. The ordinal is the order of dedup and of held-out choices, so it is recorded and
+never changes.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 from pipelines.core.documents import BadKeyError, split_key
+from pipelines.corpus.acquisition.packages import UnresolvedPathError, resolve_path
 from pipelines.project import SourceConfig
 from resources.mill import Mill
 
@@ -16,13 +19,37 @@ FOLDER_NAMES = (
 )
 
 
-def seal_arrivals(mill: Mill) -> list[str]:
-    """Seal what has arrived; returns the keys that were sealed now, in order."""
+class Arrivals(NamedTuple):
+    """What one look found: keys that were sealed now, in order, and declared ones that cannot be, with the reason."""
+
+    sealed: list[str]
+    refused: dict[str, str]
+
+
+def seal_arrivals(mill: Mill) -> Arrivals:
+    """Seal what has arrived. A batch whose declared path names nothing keeps no place in the order: once it is there,
+    or the project file is mended, it is sealed as the others are."""
     known = mill.sealed()
-    fresh = [key for key in arrived(mill) if key not in known]
+    fresh, refused = [key for key in arrived(mill) if key not in known], {}
     for key in fresh:
-        mill.store.append("batches", {"key": key}, unique="key")
-    return fresh
+        reason = _unreachable(mill, key)
+        if reason:
+            refused[key] = reason
+        else:
+            mill.store.append("batches", {"key": key}, unique="key")
+    return Arrivals([key for key in fresh if key not in refused], refused)
+
+
+def _unreachable(mill: Mill, key: str) -> str:
+    source, batch = mill.project.source_of(key), mill.project.batch_of(key)
+    declared = (batch.path if batch else None) or source.path
+    if declared is None:
+        return ""
+    try:
+        resolve_path(declared, mill.loaded.path.parent)
+    except UnresolvedPathError as error:
+        return str(error)
+    return ""
 
 
 def arrived(mill: Mill) -> list[str]:

@@ -44,7 +44,8 @@ def build_sensors(project: Project, graph: Graph, jobs: dict[str, Job]) -> list[
         mill = open_mill(current_home())
         for folder in unusable_folders(mill):
             context.log.warning(f"inbox folder {folder} cannot name a batch and is never read; rename it")
-        seal_arrivals(mill)
+        for key, reason in seal_arrivals(mill).refused.items():
+            context.log.warning(f"{key} is not sealed: {reason}")
         present = set(context.instance.get_dynamic_partitions(batches.name or ""))
         fresh = [key for key in mill.sealed() if key not in present]
         return dg.SensorResult(dynamic_partitions_requests=[batches.build_add_request(fresh)] if fresh else [])

@@ -7,3 +7,7 @@ class GristmillError(Exception):
 
 class UnknownNameError(GristmillError, LookupError):
     """A name that somebody gave (an asset, a key, a step, a document) and that names nothing."""
+
+
+class RefusedRequestError(GristmillError, ValueError):
+    """What somebody asked for that cannot be done in that way: the message says which way would do."""

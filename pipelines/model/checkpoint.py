@@ -8,7 +8,7 @@
 
 Written under a temporary name, every file and the folder fsynced, then renamed. A reader believes a folder only if its
 manifest fits every byte, so a kill at any moment leaves the former checkpoint in force. Nothing is pickled. One save of
-a model with 3 M parameters is 40 MB and costs 0.1 to 0.3 s, most of it fsync.
+a model with 4.2 M parameters is 51 MB and took 0.19 to 0.28 s (seven saves, a local disk).
 """
 
 import json

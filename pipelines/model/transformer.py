@@ -5,7 +5,7 @@
 Grouped-query attention with rotary positions through `scaled_dot_product_attention` (no T x T matrix is kept);
 optional RMSNorm on queries and keys (Qwen 3) and biases (Qwen 2); `W` is `E` when tied. Parameter names are those of
 the Hugging Face classes, so a state dict is a checkpoint. There is no buffer: rotary angles are computed from the
-positions, 30 microseconds at 256 tokens, so the module can be built on the meta device.
+positions (less than 0.1 ms at 256 tokens), so the module can be built on the meta device.
 
 Initial weights: normal with `init_std`, divided by sqrt(2 * layers) for the two projections that write into the
 residual stream (GPT-2); gains 1, biases 0. Each parameter draws from a generator of its own name, so no other choice

@@ -65,7 +65,7 @@ def launches(phase: str, chance: random.Random) -> Iterator[Launch]:
             lambda: daemon("daemon"),
             lambda: at("part_write", 1, 6, blow("command" + ANY_MOMENT)),
             lambda: at("index_commit", 1, 1),
-            lambda: command("worker"),
+            lambda: command("worker", "command" + ANY_MOMENT),
             lambda: daemon("run worker", "code server" + ANY_MOMENT),
         ],
         "round training": [

@@ -20,7 +20,7 @@ from resources.backends import StoreError
 from resources.compute import ComputeEngine
 from resources.housekeeping import verify
 from resources.locks import BusyError
-from resources.stages import Action, Family, StageRunner, iterate_ids, store_array, store_bytes, store_table, written
+from resources.stages import Action, Family, StageRunner, store_array, store_bytes, store_table, written
 from resources.store import ArtifactStore, CheckFailedError
 from tests.resources import toys
 from tests.resources.processes import finish, finish_killed, start
@@ -365,14 +365,6 @@ def test_tables_are_stored_with_their_rows_digest(mill: toys.Mill) -> None:
     table = toys.documents_of(["b", "a"]).replace_schema_metadata({"x": "y"})
     file = store_table(mill.store, table)
     assert (file.rows, file.rows_digest) == (2, rows_digest(table))
-
-
-def test_ids_of_an_artifact_by_part(mill: toys.Mill) -> None:
-    documents = mill.documents(TEXTS)
-    found = {name: ids.to_pylist() for name, ids in iterate_ids(documents)}
-    wanted = [toys.documents_of(texts, "a.b", 1000 * number)["id"].to_pylist() for number, texts in enumerate(TEXTS)]
-    assert list(found.values()) == wanted
-    assert list(found) == ["00000", "00001", "00002"]
 
 
 def test_parts_of_an_unfinished_stage_feed_its_next_step(mill: toys.Mill) -> None:

@@ -1,7 +1,7 @@
 """The estimate of one run before it starts, and the short measurement of a rate that it wants.
 
 Everything but the time follows from the configuration; the time is tokens divided by a rate that was measured on the
-machine, because closed forms miss small models by a factor of three.
+machine: small models reach a share of the peak that no closed form gives.
 """
 
 from collections.abc import Callable
