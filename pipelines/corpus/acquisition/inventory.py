@@ -58,10 +58,16 @@ class Skipped(NamedTuple):
 
 
 class Inventory(NamedTuple):
-    """`files` by INVENTORY_SCHEMA, `skipped` by SKIPPED_SCHEMA, both sorted by path."""
+    """`files` by INVENTORY_SCHEMA, `skipped` by SKIPPED_SCHEMA, both sorted by path.
+
+    `found` counts the entries as the walk met them, `left_out` those that the patterns did not ask for:
+    found = files + skipped + left_out.
+    """
 
     files: pa.Table
     skipped: pa.Table
+    found: int
+    left_out: int
 
 
 def escape_path(path: bytes) -> str:
@@ -97,26 +103,41 @@ def take_inventory(root: Path, patterns: Sequence[str] = ("**",), exclude: Seque
     skipped: list[Skipped] = []
     matches, excluded = _matcher(patterns), _matcher(exclude)
     base = root.resolve()
-    entries = [os.fsencode(base.name)] if base.is_file() else _walk(os.fsencode(base), skipped)
+    entries: Iterable[bytes | None] = [os.fsencode(base.name)] if base.is_file() else _walk(os.fsencode(base), skipped)
     folder = os.fsencode(base.parent if base.is_file() else base)
+    found_count = left_out = 0
     for raw in entries:
+        found_count += 1
+        if raw is None:
+            continue
         path = escape_path(raw)
         name = raw.decode("utf-8", "surrogateescape")
         if not base.is_file() and (not matches(name) or excluded(name)):
+            left_out += 1
             continue
         found = _examine(os.path.join(folder, raw), folder, path)  # noqa: PTH118 (pathlib has no bytes paths)
         if isinstance(found, Skipped):
             skipped.append(found)
         else:
             files.append(found)
+    return inventory_tables(files, skipped, found_count, left_out)
+
+
+def inventory_tables(files: list[InventoryFile], skipped: list[Skipped], found: int, left_out: int) -> Inventory:
+    """The inventory of what was found, sorted by path."""
     return Inventory(
         pa.Table.from_pylist([file._asdict() for file in sorted(files)], schema=INVENTORY_SCHEMA),
         pa.Table.from_pylist([entry._asdict() for entry in sorted(skipped)], schema=SKIPPED_SCHEMA),
+        found,
+        left_out,
     )
 
 
-def _walk(root: bytes, skipped: list[Skipped]) -> Iterator[bytes]:
-    """Paths below `root` of everything that is no folder; links to folders are entries, not ways in."""
+def _walk(root: bytes, skipped: list[Skipped]) -> Iterator[bytes | None]:
+    """Paths below `root` of everything that is no folder; links to folders are entries, not ways in.
+
+    None is a folder that cannot be listed, which is in `skipped` already.
+    """
     waiting = [b""]
     while waiting:
         folder = waiting.pop()
@@ -125,6 +146,7 @@ def _walk(root: bytes, skipped: list[Skipped]) -> Iterator[bytes]:
                 entries = sorted(scan, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
             skipped.append(Skipped(escape_path(folder), "unreadable", error.strerror or "no reason given"))
+            yield None
             continue
         for entry in entries:
             below = os.path.join(folder, entry.name)  # noqa: PTH118
