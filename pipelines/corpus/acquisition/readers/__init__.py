@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.corpus.acquisition.config import ReaderConfig, SourceFormat
-from pipelines.corpus.acquisition.readers import folder, json_array, jsonl, mediawiki, parquet, warc
+from pipelines.corpus.acquisition.readers import arc, csv_rows, folder, json_array, jsonl, mediawiki, parquet, warc
 from pipelines.corpus.acquisition.records import Drop, Record
 
 _READERS: Final[dict[SourceFormat, Callable[[Path, str, ReaderConfig], Iterator[Record | Drop]]]] = {
     "warc": warc.read_records,
+    "arc": arc.read_records,
     "wet": warc.read_records,
     "jsonl": jsonl.read_records,
     "json_array": json_array.read_records,
+    "csv": csv_rows.read_records,
+    "tsv": csv_rows.read_records,
     "parquet": parquet.read_records,
     "folder": folder.read_records,
     "mediawiki": mediawiki.read_records,
