@@ -5,8 +5,8 @@ One file, plain or compressed, comes in. Step 1: lines (`lines.split_lines`). St
 a character. Step 3: the first row names the columns, unless the source does; a row with more or fewer is a drop that
 says both numbers. Step 4: fields become a record (`fields.record_of`). A quote that nothing closes within
 `max_line_bytes` costs its own line: the lines behind it are read again, `MAX_RESCANS` times a file, then together as
-one drop. Locator: `name#row`, from 0 behind the header; a drop's detail has the line. Cost: 10 MB/s where lines have 30 bytes, 40 to
-90 where they have 600.
+one drop. Locator: `name#row`, from 0 behind the header; a drop's detail has the line. Cost: 10 MB/s where lines have
+30 bytes, 36 where they have 600.
 
 Text that is not UTF-8 stays bytes, so that its encoding is found (`encoding: detect`) or used (`encoding: gb18030`).
 """
