@@ -15,6 +15,7 @@ from pipelines.core.documents import KEY_LENGTH, split_key
 from pipelines.corpus.acquisition.cards import SourceCard
 from pipelines.corpus.acquisition.config import ReaderConfig
 from pipelines.corpus.acquisition.crawl.config import CrawlConfig
+from pipelines.corpus.acquisition.dataset_layout import DatasetConfig
 from pipelines.corpus.acquisition.licences import UNKNOWN, licence_names, parse_licence, permitted
 from pipelines.corpus.cleaning.config import CleaningConfig, SplitConfig
 from pipelines.corpus.decontamination.config import ContaminationConfig
@@ -64,7 +65,16 @@ class SourceConfig(SourceCard):
     language: str | None = Field(None, description="Declared language (ISO 639-1); documents are still identified.")
     crawl: CrawlConfig | None = Field(None, description="Crawl settings, for a source that is crawled by us.")
     path: str | None = operational(
-        None, "File or folder: absolute, relative to the project file, `package:NAME/inner/path`, or `stdlib:`."
+        None,
+        "File or folder: absolute, relative to the project file, `package:NAME/inner/path`, `stdlib:`, or a URL that "
+        "fsspec reaches (`s3://`, `gs://`, `https://`, `hf://datasets/org/name@revision/...`).",
+    )
+    storage: dict[str, str | int | bool] = operational(
+        {},
+        "Settings of fsspec's driver for a URL, such as `endpoint_url` or `anon`; credentials stay in the environment.",
+    )
+    dataset: DatasetConfig | None = Field(
+        None, description="For a folder in the layout of the Hugging Face Hub: which configuration and split to take."
     )
     inbox: str | None = operational(
         None, "Folder whose subfolders are batches; one is sealed when it holds a file named `_SEALED`."

@@ -1,7 +1,7 @@
 """The root of every source: a sealed inventory, and for crawls the archive files that our crawler wrote."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from pipelines.corpus.acquisition.cards import CARD_SCHEMA, SOURCE_CARDS, Source
 from pipelines.corpus.acquisition.crawl.config import CrawlConfig
 from pipelines.corpus.acquisition.crawl.crawler import CRAWLER
 from pipelines.corpus.acquisition.crawl.summary import Progress
+from pipelines.corpus.acquisition.dataset_layout import CARD, MAX_CARD_BYTES, Layout, dataset_layout
 from pipelines.corpus.acquisition.inventory import INVENTORY, take_inventory
 from pipelines.corpus.acquisition.packages import resolve_path
+from pipelines.corpus.acquisition.remote import Remote, is_url, read_remote, take_remote_inventory
 from pipelines.evaluation.reports.source_cards import source_cards_html
 from pipelines.project import Project
 from resources.fetcher import run_crawl
@@ -115,7 +117,12 @@ def _config(project: Project, key: str | None) -> dict[str, Any]:
             name: source.crawl.identity() if source.crawl else {} for name, source in project.corpus.sources.items()
         }
     crawl = crawl_config(project, key)
-    return {"crawl": crawl.identity() if crawl else None, "include": list(_patterns(project, key)[0])}
+    dataset = project.source_of(key).dataset
+    return {
+        "crawl": crawl.identity() if crawl else None,
+        "include": list(_patterns(project, key)[0]),
+        "dataset": dataset.identity() if dataset else None,
+    }
 
 
 def crawl_config(project: Project, key: str) -> CrawlConfig | None:
@@ -127,8 +134,8 @@ def crawl_config(project: Project, key: str) -> CrawlConfig | None:
     return CrawlConfig.model_validate({**source.crawl.model_dump(), **overrides})
 
 
-def source_root(mill: Mill, key: str) -> Path:
-    """The file or folder that a batch is read from."""
+def source_root(mill: Mill, key: str) -> Path | Remote:
+    """The file or folder that a batch is read from, here or behind a URL."""
     project, folder = mill.project, mill.loaded.path.parent
     source, batch = project.source_of(key), project.batch_of(key)
     if source.inbox is not None:
@@ -137,7 +144,8 @@ def source_root(mill: Mill, key: str) -> Path:
             if candidate.name == name:
                 return candidate
         raise FileNotFoundError(f"{key}: the inbox {folder / source.inbox} has no sealed folder {name}")
-    return resolve_path((batch.path if batch else None) or source.path or "", folder)
+    declared = (batch.path if batch else None) or source.path or ""
+    return Remote(declared, source.storage) if is_url(declared) else resolve_path(declared, folder)
 
 
 def _patterns(project: Project, key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -180,7 +188,20 @@ def _conserved(mill: Mill, parts: list[Part], facts: Mapping[str, Any], found: s
 
 def _inventoried(mill: Mill, key: str) -> tuple[list[Part], dict[str, Any]]:
     include, exclude = _patterns(mill.project, key)
-    inventory = take_inventory(source_root(mill, key), include, (*exclude, SEAL))
+    root, dataset = source_root(mill, key), mill.project.source_of(key).dataset
+    layouts: list[Layout] = []
+
+    def choose(names: Sequence[str]) -> list[str]:
+        if dataset is None:
+            return list(names)
+        card = _card(root) if CARD in names else None
+        layouts.append(dataset_layout(card, names, dataset))
+        return layouts[0].names
+
+    if isinstance(root, Remote):
+        inventory = take_remote_inventory(root, include, (*exclude, SEAL), choose)
+    else:
+        inventory = take_inventory(root, include, (*exclude, SEAL), choose)
     files = inventory.files.append_column("object", pa.nulls(len(inventory.files), pa.large_string()))
     tables = {"files": store_table(mill.store, files), "skipped": store_table(mill.store, inventory.skipped)}
     counts = {
@@ -190,7 +211,18 @@ def _inventoried(mill: Mill, key: str) -> tuple[list[Part], dict[str, Any]]:
         "left_out": inventory.left_out,
         "bytes": sum(files["bytes"].to_pylist()),
     }
-    return [Part(name="00000", files=tables, counts=counts)], {}
+    facts: dict[str, Any] = {"url": root.url} if isinstance(root, Remote) else {}
+    for layout in layouts:
+        facts |= {"dataset/licence": layout.licence, "dataset/missing_shards": layout.missing_shards}
+    return [Part(name="00000", files=tables, counts=counts)], facts
+
+
+def _card(root: Path | Remote) -> bytes | None:
+    """The card of a data set."""
+    if isinstance(root, Remote):
+        return read_remote(root, CARD, MAX_CARD_BYTES)
+    with (root / CARD).open("rb") as stream:
+        return stream.read(MAX_CARD_BYTES)
 
 
 def _crawled(mill: Mill, action: Action, crawl: CrawlConfig) -> tuple[list[Part], dict[str, Any]]:
