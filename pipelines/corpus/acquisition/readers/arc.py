@@ -69,11 +69,16 @@ def _one(window: Window, name: str, max_bytes: int) -> Record | Drop:
         return Drop(
             locator, "truncated_record", f"says {size} bytes, {have - end} follow; {window.resync(end)} skipped"
         )
-    if not window.ends_record(stop):
+    if not _ends(window, stop):
         return Drop(locator, "wrong_length", f"says {size} bytes, no record ends there; {window.resync(end)} skipped")
     body = bytes(window.data[end:stop])
     window.drop(stop)
     return _record(locator, url, date, media, body, max_bytes)
+
+
+def _ends(window: Window, at: int) -> bool:
+    """Whether a record ends at `at`: as in a WARC, or with the one line end that ARC has between records."""
+    return window.ends_record(at) or window.data[at : at + 1] in (b"\n", b"\r")
 
 
 def _pass_over(window: Window, locator: str, end: int, size: int, max_bytes: int) -> Drop:
@@ -93,7 +98,7 @@ def _pass_over(window: Window, locator: str, end: int, size: int, max_bytes: int
         window.drop(have)
         left -= have
     window.fill(MAX_LINE_BYTES)
-    if not window.ends_record(0):
+    if not _ends(window, 0):
         return Drop(
             locator, "wrong_length", f"says {size} bytes, no record ends there; {window.resync(0)} more skipped"
         )

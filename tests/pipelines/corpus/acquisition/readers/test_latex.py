@@ -93,7 +93,7 @@ def test_real_sources_keep_their_text_and_lose_their_comments(tmp_path: Path) ->
     """The TeX of a logic text book, a file a record: as many words as before but for comments."""
     every = shared_records("mixture/math_science.jsonl.zst")
     records = [r for r in every if "\\begin{" in r["text"] and "\\documentclass" not in r["text"]]
-    for number, record in enumerate(records[:200]):
+    for number, record in enumerate(records):
         (found,) = read(tmp_path, {f"{number}.tex": record["text"]}).values()
         if isinstance(found, Drop):
             assert found.reason == "empty_record"
@@ -101,4 +101,4 @@ def test_real_sources_keep_their_text_and_lose_their_comments(tmp_path: Path) ->
         kept, before = str(found.body).split(), record["text"].split()
         comments = sum(len(line.partition("%")[2].split()) for line in record["text"].splitlines() if "%" in line)
         assert len(before) - len(kept) <= comments + 2 * record["text"].count("%") + record["text"].count("bib") * 40
-    assert len(records) > 200
+    assert len(records) > 90
