@@ -18,6 +18,7 @@ from pipelines.core.manifest import CheckRecord, Part, StoredFile, total_counts
 from pipelines.corpus.acquisition.config import ReaderConfig
 from pipelines.corpus.acquisition.inventory import file_path
 from pipelines.corpus.acquisition.readers import LINKED
+from pipelines.corpus.acquisition.readers.latex import is_one_project, project_of
 from pipelines.corpus.acquisition.remote import Remote, fetch
 from pipelines.corpus.extraction.config import ExtractionConfig
 from pipelines.corpus.extraction.extract import EXTRACTION_ALGORITHMS, DocumentContext, UnitFile, extract_unit
@@ -205,14 +206,9 @@ def _unit_identity(action: Action, key: str) -> dict[str, Any]:
 
 
 def _linked(names: Sequence[str], place: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """The other files below the top folders of a unit's files: what these may include."""
-    tops = {name.partition("/")[0] if "/" in name else "" for name in names}
-    mine = set(names)
-    return [
-        row
-        for name, row in place.items()
-        if name not in mine and (name.partition("/")[0] if "/" in name else "") in tops
-    ]
+    """The other files of the projects of a unit's files: what these may include."""
+    one, mine, projects = is_one_project(place), set(names), {project_of(name) for name in names}
+    return [row for name, row in place.items() if name not in mine and (one or project_of(name) in projects)]
 
 
 def _located(mill: Mill, key: str, row: dict[str, Any]) -> TaskFile:

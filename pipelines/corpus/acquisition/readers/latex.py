@@ -2,8 +2,8 @@ r"""LaTeX sources to records: a document with what it includes, as source withou
 
 One file comes in, and the other files of its batch (`Siblings`). Step 1: a file with `\begin{document}` is a document;
 `\input`, `\include`, `\subfile` and `\import` are replaced by their files, which are looked for among the siblings
-only, so nothing outside of the sealed inventory is ever read. A file without is dropped where another file below the
-same top folder includes it, and a document of its own where none does. Step 2: comments go (`%` to the end of the line,
+only, so nothing outside of the sealed inventory is ever read. A file without is dropped where another file of its
+project (`project_of`) includes it, and a document of its own where none does. Step 2: comments go (`%` to the end of the line,
 the `comment` environment, `\iffalse` to `\fi`), and stay in verbatim environments. Step 3: the preamble, the
 bibliography and what follows `\end{document}` go; macros without arguments that the preamble defines are written out,
 because their definitions go. Text, sections, environments and maths stay as they are written: models read LaTeX. The
@@ -12,7 +12,7 @@ title goes into `meta`, and so do the names of included files that are not there
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,8 @@ from pipelines.corpus.extraction.encoding import decode
 MAX_DEPTH: Final = 16
 """Files included in one another; also the end of a file that includes itself."""
 MAX_INPUTS: Final = 10_000
+MAX_ONE_PROJECT: Final = 2000
+"""Files of a batch beyond which those at its root are a heap of single documents, each linked to the others there."""
 MAX_MACROS: Final = 500
 MAX_MACRO_CHARACTERS: Final = 300
 _BEGIN, _END = "\\begin{document}", "\\end{document}"
@@ -56,23 +58,37 @@ class Siblings:
 
     def __init__(self, files: Mapping[str, Path], config: ReaderConfig) -> None:
         self.files, self._config = files, config
+        self._one = is_one_project(files)
         self._included: dict[str, set[str]] = {}
 
     def included(self, name: str) -> bool:
-        """Whether another file below the same top folder includes `name`."""
-        top = name.partition("/")[0] if "/" in name else ""
-        if top not in self._included:
-            self._included[top] = set(self._targets(top))
-        return name in self._included[top]
+        """Whether another file of the same project includes `name`."""
+        group = "" if self._one else project_of(name)
+        if group not in self._included:
+            self._included[group] = set(self._targets(group))
+        return name in self._included[group]
 
-    def _targets(self, top: str) -> Iterator[str]:
+    def _targets(self, group: str) -> Iterator[str]:
         for name, path in self.files.items():
-            if name.startswith(f"{top}/") if top else "/" not in name:
+            if self._one or project_of(name) == group:
                 for match in _INPUT.finditer(_read(path, self._config) or ""):
                     # Its main file, from whose folder names count, may lie in any folder above it.
                     target = _resolve(match, _ancestors(name), self.files)
                     if target is not None and target != name:
                         yield target
+
+
+def is_one_project(names: Collection[str]) -> bool:
+    """Whether a batch is one project: it has files at its root and is not a heap.
+
+    The sources of a thousand papers lie in a thousand folders; one book has its main file at the root.
+    """
+    return len(names) <= MAX_ONE_PROJECT and any("/" not in name for name in names)
+
+
+def project_of(name: str) -> str:
+    """The top folder of a file, which is its project where the batch is not one as a whole."""
+    return name.partition("/")[0] if "/" in name else ""
 
 
 def read_records(path: Path, name: str, config: ReaderConfig, siblings: Siblings) -> Iterator[Record | Drop]:
