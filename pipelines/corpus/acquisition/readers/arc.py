@@ -78,7 +78,7 @@ def _one(window: Window, name: str, max_bytes: int) -> Record | Drop:
 
 def _ends(window: Window, at: int) -> bool:
     """Whether a record ends at `at`: as in a WARC, or with the one line end that ARC has between records."""
-    return window.ends_record(at) or window.data[at : at + 1] in (b"\n", b"\r")
+    return window.ends_record(at) or window.data.startswith((b"\n", b"\r"), at)
 
 
 def _pass_over(window: Window, locator: str, end: int, size: int, max_bytes: int) -> Drop:

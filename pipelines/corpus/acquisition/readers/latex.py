@@ -3,11 +3,11 @@ r"""LaTeX sources to records: a document with what it includes, as source withou
 One file comes in, and the other files of its batch (`Siblings`). Step 1: a file with `\begin{document}` is a document;
 `\input`, `\include`, `\subfile` and `\import` are replaced by their files, which are looked for among the siblings
 only, so nothing outside of the sealed inventory is ever read. A file without is dropped where another file of its
-project (`project_of`) includes it, and a document of its own where none does. Step 2: comments go (`%` to the end of the line,
-the `comment` environment, `\iffalse` to `\fi`), and stay in verbatim environments. Step 3: the preamble, the
-bibliography and what follows `\end{document}` go; macros without arguments that the preamble defines are written out,
-because their definitions go. Text, sections, environments and maths stay as they are written: models read LaTeX. The
-title goes into `meta`, and so do the names of included files that are not there. Locator: `name#0`. Cost: 20 MB/s.
+project includes it, and a document of its own where none does. Step 2: comments go (`%` to the end of the line, the
+`comment` environment, `\iffalse` to `\fi`), and stay in verbatim environments. Step 3: the preamble, the bibliography
+and what follows `\end{document}` go; macros without arguments that the preamble defines are written out, because their
+definitions go. Text, sections, environments and maths stay as they are written: models read LaTeX. The title goes into
+`meta`, and so do the names of included files that are not there. Locator: `name#0`. Cost: 20 MB/s.
 """
 
 import posixpath

@@ -25,10 +25,9 @@ READ_ERRORS: Final = (
     EOFError,
     ValueError,
     KeyError,
-    NotImplementedError,
     RuntimeError,
 )
-"""What `zipfile` raises on damaged archives; RuntimeError is an encrypted member."""
+"""What `zipfile` raises on damaged archives; RuntimeError is an encrypted member or an unknown method."""
 
 
 class UnreadableError(Exception):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines.corpus.acquisition.config import ReaderConfig
+from pipelines.corpus.acquisition.guarded import pdf_text
 from pipelines.corpus.acquisition.guarded.child import Limits, run_guarded
 from pipelines.corpus.acquisition.records import Drop, Record, detail
 
@@ -43,7 +44,7 @@ def read_records(path: Path, name: str, config: ReaderConfig) -> Iterator[Record
             return
     limits = Limits(SECONDS + SECONDS_PER_MEGABYTE * (path.stat().st_size >> 20), MEMORY, 0)
     arguments = [str(path.resolve()), str(config.max_record_bytes)]
-    answer = run_guarded("pipelines.corpus.acquisition.guarded.pdf_text", arguments, limits)
+    answer = run_guarded(pdf_text.__name__, arguments, limits)
     if answer.reason:
         yield Drop(locator, answer.reason, detail(answer.detail))
         return

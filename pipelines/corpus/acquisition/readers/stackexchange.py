@@ -20,6 +20,7 @@ from typing import Any, Final
 from xml.parsers import expat
 
 from pipelines.corpus.acquisition.config import ReaderConfig
+from pipelines.corpus.acquisition.guarded import seven_zip
 from pipelines.corpus.acquisition.guarded.child import Limits, run_guarded
 from pipelines.corpus.acquisition.lines import Line, split_lines, utf8_chunks
 from pipelines.corpus.acquisition.readers.markup import markup_text
@@ -55,7 +56,7 @@ def read_records(path: Path, name: str, config: ReaderConfig) -> Iterator[Record
                 SECONDS + size // BYTES_PER_SECOND, MEMORY, FILE_EXPANSION_FLOOR + config.max_expansion * size
             )
             arguments = [str(path.resolve()), MEMBER, str(posts)]
-            answer = run_guarded("pipelines.corpus.acquisition.guarded.seven_zip", arguments, limits)
+            answer = run_guarded(seven_zip.__name__, arguments, limits)
             if answer.reason:
                 yield Drop(f"{name}#0", answer.reason, detail(answer.detail))
                 return
