@@ -56,6 +56,18 @@ def is_url(declared: str) -> bool:
     return _URL.match(declared) is not None
 
 
+def why_unreachable(remote: Remote) -> str:
+    """Why nothing can be read behind the URL; empty where something is there."""
+    try:
+        files, root = _open(remote)
+        there = files.exists(f"{root}/" if remote.url.endswith("/") else root)
+    except RemoteError as error:
+        return str(error)
+    except Exception as error:  # drivers raise what their servers and libraries raise
+        return str(_failed(remote, "", error))
+    return "" if there else f"{remote.url} is not there: check the URL and what the driver's credentials may see"
+
+
 def take_remote_inventory(
     remote: Remote,
     patterns: Sequence[str] = ("**",),

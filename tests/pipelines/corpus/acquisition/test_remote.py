@@ -21,6 +21,7 @@ from pipelines.corpus.acquisition.remote import (
     is_url,
     read_remote,
     take_remote_inventory,
+    why_unreachable,
 )
 
 FILES = {"a.jsonl": b'{"text": "a"}\n', "deep/b c.jsonl": b"b" * 3_000_000, "deep/skip.txt": b"no", "README.md": b"x"}
@@ -126,6 +127,14 @@ def test_a_changed_file_is_never_read_under_its_old_name(memory: Remote, tmp_pat
         fetch(memory, "a.jsonl", rows["a.jsonl"]["bytes"], rows["a.jsonl"]["digest"], tmp_path / "copy")
     with pytest.raises(RemoteChangedError, match="sha256"):
         fetch(memory, "README.md", 1, "sha256:" + "0" * 64, tmp_path / "copy")
+
+
+def test_a_url_that_names_nothing_is_told(memory: Remote, web: tuple[str, Path]) -> None:
+    url, _ = web
+    for remote in (memory, Remote(f"{url}/"), Remote(f"{url}/a.jsonl")):
+        assert why_unreachable(remote) == ""
+    for remote in (Remote("memory://nothing-here"), Remote(f"{url}/none.jsonl"), Remote("nosuch://a/b")):
+        assert remote.url in why_unreachable(remote)
 
 
 def test_what_cannot_be_listed_says_what_to_do() -> None:
