@@ -61,6 +61,7 @@ def all_recipes(project: Project) -> dict[str, Recipe]:
     recipes = [
         *decontamination.set_recipes(project),
         *privacy.request_recipes(project),
+        *acquisition.card_recipes(project),
         *acquisition.recipes(project),
         *extraction.recipes(project),
         *filters.recipes(project),

@@ -5,15 +5,18 @@ batches, lanes, rounds and gates. Every field has a sentence; `gristmill schema`
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from pipelines.core.config import Config, operational
 from pipelines.core.documents import KEY_LENGTH, split_key
+from pipelines.corpus.acquisition.cards import SourceCard
 from pipelines.corpus.acquisition.config import ReaderConfig
 from pipelines.corpus.acquisition.crawl.config import CrawlConfig
+from pipelines.corpus.acquisition.dataset_layout import DatasetConfig
+from pipelines.corpus.acquisition.licences import UNKNOWN, licence_names, parse_licence, permitted
 from pipelines.corpus.cleaning.config import CleaningConfig, SplitConfig
 from pipelines.corpus.decontamination.config import ContaminationConfig
 from pipelines.corpus.dedup.config import DedupConfig
@@ -55,16 +58,23 @@ class BatchConfig(Config):
     )
 
 
-class SourceConfig(Config):
-    """One origin of documents, with its domain, language and licence."""
+class SourceConfig(SourceCard):
+    """One origin of documents, with its domain, its language and its card."""
 
     domain: LaneName = Field(description="Name of the domain: reports, held-out sets and mixtures are kept by domain.")
     language: str | None = Field(None, description="Declared language (ISO 639-1); documents are still identified.")
-    licence: str = Field(min_length=1, description="Licence of the texts as an SPDX identifier or a short statement.")
-    origin: str = Field("", description="Where the texts come from, for source cards and reports.")
     crawl: CrawlConfig | None = Field(None, description="Crawl settings, for a source that is crawled by us.")
     path: str | None = operational(
-        None, "File or folder: absolute, relative to the project file, `package:NAME/inner/path`, or `stdlib:`."
+        None,
+        "File or folder: absolute, relative to the project file, `package:NAME/inner/path`, `stdlib:`, or a URL that "
+        "fsspec reaches (`s3://`, `gs://`, `https://`, `hf://datasets/org/name@revision/...`).",
+    )
+    storage: dict[str, str | int | bool] = operational(
+        {},
+        "Settings of fsspec's driver for a URL, such as `endpoint_url` or `anon`; credentials stay in the environment.",
+    )
+    dataset: DatasetConfig | None = Field(
+        None, description="For a folder in the layout of the Hugging Face Hub: which configuration and split to take."
     )
     inbox: str | None = operational(
         None, "Folder whose subfolders are batches; one is sealed when it holds a file named `_SEALED`."
@@ -192,6 +202,11 @@ class LaneConfig(Config):
     tokenizer: LaneName = Field(description="Name of the tokenizer, a section of `tokenizers`.")
     include: tuple[SourceName, ...] = Field((), description="Sources that this lane trains on; none means all.")
     exclude: tuple[SourceName, ...] = Field((), description="Sources that this lane never trains on.")
+    licences: tuple[str, ...] = operational(
+        (),
+        "Licences that this lane may train on, as SPDX identifiers; a source outside of them holds its plans. None "
+        "permits all but `unknown`, which is permitted by its name only.",
+    )
     imported: str | None = operational(
         None, "Folder of a Hugging Face checkpoint that is the base, in the place of `shape` and `base`."
     )
@@ -201,6 +216,15 @@ class LaneConfig(Config):
     tokens_per_second: float | None = operational(
         None, "Measured training speed, for estimates; without it a short measurement is made."
     )
+
+    @field_validator("licences")
+    @classmethod
+    def _licences(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        found = [parse_licence(item) for item in value]
+        for item in found:
+            if item.operator:
+                raise ValueError(f"{item}: name one licence an entry: {', '.join(licence_names(item))}")
+        return tuple(str(item) for item in found)
 
     @model_validator(mode="after")
     def _one_base(self) -> "LaneConfig":
@@ -254,6 +278,13 @@ class Project(Config):
         settings = self.lanes[lane]
         chosen = settings.include or tuple(self.corpus.sources)
         return [name for name in self.corpus.sources if name in chosen and name not in settings.exclude]
+
+    def unlicensed_sources(self, lane: str, sources: Iterable[str]) -> dict[str, str]:
+        """Of `sources`, those that the lane may not train on, with their licence; one that is gone has `unknown`."""
+        allowed = self.lanes[lane].licences
+        cards = self.corpus.sources
+        declared = {name: cards[name].licence if name in cards else UNKNOWN for name in dict.fromkeys(sources)}
+        return {name: text for name, text in declared.items() if not permitted(parse_licence(text), allowed)}
 
     def domains(self) -> list[str]:
         return sorted({source.domain for source in self.corpus.sources.values()})

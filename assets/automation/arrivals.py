@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pipelines.core.documents import BadKeyError, split_key
 from pipelines.corpus.acquisition.packages import UnresolvedPathError, resolve_path
+from pipelines.corpus.acquisition.remote import Remote, is_url, why_unreachable
 from pipelines.project import SourceConfig
 from resources.mill import Mill
 
@@ -45,6 +46,8 @@ def _unreachable(mill: Mill, key: str) -> str:
     declared = (batch.path if batch else None) or source.path
     if declared is None:
         return ""
+    if is_url(declared):
+        return why_unreachable(Remote(declared, source.storage))
     try:
         resolve_path(declared, mill.loaded.path.parent)
     except UnresolvedPathError as error:

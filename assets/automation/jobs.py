@@ -28,7 +28,8 @@ def build_jobs(project: Project, graph: Graph) -> dict[str, dg.JobDefinition | U
             **settings,  # type: ignore[arg-type]
         )
 
-    add("prepare_requests", ["evaluation_sets", "removal_requests"], "Read the declared benchmarks and takedowns.")
+    declared = ["source_cards", "evaluation_sets", "removal_requests"]
+    add("prepare_requests", declared, "Read the declared source cards, benchmarks and takedowns.")
     add("ingest_batch", corpus, "Take one batch from its source to clean documents.")
     if arrays:
         add("train_tokenizers", [f"{name}/tokenizer" for name in project.tokenizers], "Train or import the tokenizers.")

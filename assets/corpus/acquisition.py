@@ -1,6 +1,7 @@
 """The root of every source: a sealed inventory, and for crawls the archive files that our crawler wrote."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +9,47 @@ import pyarrow as pa
 
 from assets.automation.arrivals import SEAL, inbox_folders
 from assets.recipe import Made, Recipe, Scope
-from pipelines.core.artifacts import Artifact
+from pipelines.core.artifacts import Artifact, read_table
 from pipelines.core.documents import split_key
 from pipelines.core.manifest import CheckRecord, Part
+from pipelines.corpus.acquisition.cards import CARD_SCHEMA, SOURCE_CARDS, SourceCard
 from pipelines.corpus.acquisition.crawl.config import CrawlConfig
 from pipelines.corpus.acquisition.crawl.crawler import CRAWLER
 from pipelines.corpus.acquisition.crawl.summary import Progress
+from pipelines.corpus.acquisition.dataset_layout import CARD, MAX_CARD_BYTES, Layout, dataset_layout
 from pipelines.corpus.acquisition.inventory import INVENTORY, take_inventory
 from pipelines.corpus.acquisition.packages import resolve_path
+from pipelines.corpus.acquisition.remote import Remote, is_url, read_remote, take_remote_inventory
+from pipelines.evaluation.reports.source_cards import source_cards_html
 from pipelines.project import Project
 from resources.fetcher import run_crawl
 from resources.mill import Mill
-from resources.stages import Action, store_raw, store_table
+from resources.stages import Action, store_bytes, store_raw, store_table
 
 CHECKS = {
     "not_empty": "the batch holds at least one file",
-    "conserved": "every URL that a crawl saw ended in exactly one counted outcome",
+    "conserved": "everything that was found is counted once: a crawl's URLs by outcome, files as inventoried or "
+    "skipped with the reason",
 }
+CARD_WARNINGS = {"complete": "every card says licence, origin, revision and day of collection"}
+
+
+def card_recipes(project: Project) -> list[Recipe]:
+    """`source_cards`: rights and origins, beside the corpus and never part of it."""
+    return [
+        Recipe(
+            asset="source_cards",
+            group="corpus/acquisition",
+            description="Licence, terms, origin, revision and day of every source, as the project file declares them.",
+            kinds=frozenset({"html"}),
+            scope=Scope.ONCE,
+            inputs={},
+            algorithms=(SOURCE_CARDS,),
+            config=lambda project, key: _cards_config(project),
+            make=_make_cards,
+            warnings=CARD_WARNINGS,
+        )
+    ]
 
 
 def recipes(project: Project) -> list[Recipe]:
@@ -39,12 +64,51 @@ def recipes(project: Project) -> list[Recipe]:
             inputs={},
             algorithms=(INVENTORY, CRAWLER),
             config=_config,
-            settled=lambda mill, key: mill.store.latest("source_files", key),
+            settled=_sealed_before,
             make=_make,
             artifact_class="recorded",
             checks=CHECKS,
         )
     ]
+
+
+def _cards_config(project: Project) -> dict[str, Any]:
+    rows = {
+        name: {**source.values(), "domain": source.domain, "language": source.language}
+        for name, source in project.corpus.sources.items()
+    }
+    return {"sources": rows, "refused": _refused(project)}
+
+
+def _refused(project: Project) -> dict[str, list[str]]:
+    return {lane: list(project.unlicensed_sources(lane, project.lane_sources(lane))) for lane in project.lanes}
+
+
+def _make_cards(mill: Mill, action: Action) -> Made:
+    sources = mill.project.corpus.sources
+    rows = [{"source": name, **values} for name, values in action.config["sources"].items()]
+    table = pa.Table.from_pylist(rows, schema=CARD_SCHEMA)
+    cards = {name: SourceCard.model_validate(source.values()) for name, source in sources.items()}
+    page = source_cards_html(mill.project.project, cards, _refused(mill.project))
+    gaps = {name: card.missing() for name, card in cards.items() if card.missing()}
+    words = "; ".join(f"{name} lacks {', '.join(missing)}" for name, missing in gaps.items())
+    complete = CheckRecord(
+        name="complete",
+        passed=not gaps,
+        blocking=False,
+        description=CARD_WARNINGS["complete"] + (f"; {words}"[:900] if gaps else ""),
+        values={"cards": len(cards), "incomplete": len(gaps)},
+    )
+    files = {"rows": store_table(mill.store, table), "report": store_bytes(mill.store, page.encode())}
+    facts = {f"licence/{name}": source.licence for name, source in sources.items()}
+    return [Part(name="00000", files=files)], [complete], facts
+
+
+def _sealed_before(mill: Mill, key: str | None) -> Artifact | None:
+    """The inventory as it was sealed. Its page shows the source's card as it is now, which is no part of it."""
+    source = mill.project.source_of(key or "")
+    mill.runner.notes |= {f"card/{name}": value for name, value in source.values().items() if value}
+    return mill.store.latest("source_files", key)
 
 
 def _config(project: Project, key: str | None) -> dict[str, Any]:
@@ -53,7 +117,12 @@ def _config(project: Project, key: str | None) -> dict[str, Any]:
             name: source.crawl.identity() if source.crawl else {} for name, source in project.corpus.sources.items()
         }
     crawl = crawl_config(project, key)
-    return {"crawl": crawl.identity() if crawl else None, "include": list(_patterns(project, key)[0])}
+    dataset = project.source_of(key).dataset
+    return {
+        "crawl": crawl.identity() if crawl else None,
+        "include": list(_patterns(project, key)[0]),
+        "dataset": dataset.identity() if dataset else None,
+    }
 
 
 def crawl_config(project: Project, key: str) -> CrawlConfig | None:
@@ -65,8 +134,8 @@ def crawl_config(project: Project, key: str) -> CrawlConfig | None:
     return CrawlConfig.model_validate({**source.crawl.model_dump(), **overrides})
 
 
-def source_root(mill: Mill, key: str) -> Path:
-    """The file or folder that a batch is read from."""
+def source_root(mill: Mill, key: str) -> Path | Remote:
+    """The file or folder that a batch is read from, here or behind a URL."""
     project, folder = mill.project, mill.loaded.path.parent
     source, batch = project.source_of(key), project.batch_of(key)
     if source.inbox is not None:
@@ -75,7 +144,8 @@ def source_root(mill: Mill, key: str) -> Path:
             if candidate.name == name:
                 return candidate
         raise FileNotFoundError(f"{key}: the inbox {folder / source.inbox} has no sealed folder {name}")
-    return resolve_path((batch.path if batch else None) or source.path or "", folder)
+    declared = (batch.path if batch else None) or source.path or ""
+    return Remote(declared, source.storage) if is_url(declared) else resolve_path(declared, folder)
 
 
 def _patterns(project: Project, key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -89,24 +159,70 @@ def _make(mill: Mill, action: Action) -> Made:
     parts, facts = _crawled(mill, action, crawl) if crawl else _inventoried(mill, key)
     rows = sum(part.files["files"].rows or 0 for part in parts)
     check = CheckRecord(name="not_empty", passed=rows > 0, description=CHECKS["not_empty"], values={"files": rows})
-    outcomes = sum(count for name, count in facts.items() if name.startswith("outcome/"))
-    seen = sum(part.counts.get("urls", 0) for part in parts)
-    conserved = CheckRecord(
+    return parts, [check, _conserved(mill, parts, facts, "urls" if crawl else "found")], facts
+
+
+def _conserved(mill: Mill, parts: list[Part], facts: Mapping[str, Any], found: str) -> CheckRecord:
+    """What was found, counted as it came, against what became of it, counted where it ended.
+
+    A crawl's URLs end in outcomes, and its archives in the inventory; of a folder's entries, counted by the walk, each
+    is a row of `files`, a row of `skipped`, or was left out by the patterns.
+    """
+    seen = sum(part.counts.get(found, 0) for part in parts)
+    if found == "urls":
+        ended = {name: count for name, count in facts.items() if name.startswith("outcome/")}
+    else:
+        ended = {"files": sum(part.files["files"].rows or 0 for part in parts)}
+        ended["left_out"] = sum(part.counts["left_out"] for part in parts)
+        for part in parts:
+            reasons = read_table(mill.store.path_of(part.files["skipped"].object), ["reason"])["reason"].to_pylist()
+            for reason in reasons:
+                ended[f"skipped/{reason}"] = ended.get(f"skipped/{reason}", 0) + 1
+    return CheckRecord(
         name="conserved",
-        passed=outcomes == seen,
+        passed=seen == sum(ended.values()),
         description=CHECKS["conserved"],
-        values={"urls": seen, "outcomes": outcomes},
+        values={found: seen, **ended},
     )
-    return parts, [check, conserved], facts
 
 
 def _inventoried(mill: Mill, key: str) -> tuple[list[Part], dict[str, Any]]:
     include, exclude = _patterns(mill.project, key)
-    inventory = take_inventory(source_root(mill, key), include, (*exclude, SEAL))
+    root, dataset = source_root(mill, key), mill.project.source_of(key).dataset
+    layouts: list[Layout] = []
+
+    def choose(names: Sequence[str]) -> list[str]:
+        if dataset is None:
+            return list(names)
+        card = _card(root) if CARD in names else None
+        layouts.append(dataset_layout(card, names, dataset))
+        return layouts[0].names
+
+    if isinstance(root, Remote):
+        inventory = take_remote_inventory(root, include, (*exclude, SEAL), choose)
+    else:
+        inventory = take_inventory(root, include, (*exclude, SEAL), choose)
     files = inventory.files.append_column("object", pa.nulls(len(inventory.files), pa.large_string()))
     tables = {"files": store_table(mill.store, files), "skipped": store_table(mill.store, inventory.skipped)}
-    counts = {"files": len(files), "skipped": len(inventory.skipped), "bytes": sum(files["bytes"].to_pylist())}
-    return [Part(name="00000", files=tables, counts=counts)], {}
+    counts = {
+        "found": inventory.found,
+        "files": len(files),
+        "skipped": len(inventory.skipped),
+        "left_out": inventory.left_out,
+        "bytes": sum(files["bytes"].to_pylist()),
+    }
+    facts: dict[str, Any] = {"url": root.url} if isinstance(root, Remote) else {}
+    for layout in layouts:
+        facts |= {"dataset/licence": layout.licence, "dataset/missing_shards": layout.missing_shards}
+    return [Part(name="00000", files=tables, counts=counts)], facts
+
+
+def _card(root: Path | Remote) -> bytes | None:
+    """The card of a data set."""
+    if isinstance(root, Remote):
+        return read_remote(root, CARD, MAX_CARD_BYTES)
+    with (root / CARD).open("rb") as stream:
+        return stream.read(MAX_CARD_BYTES)
 
 
 def _crawled(mill: Mill, action: Action, crawl: CrawlConfig) -> tuple[list[Part], dict[str, Any]]:

@@ -1,12 +1,15 @@
 """Documents out of files: read, extracted, decoded, normalized; every record becomes a document or a counted drop."""
 
+import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from assets.corpus.acquisition import inventory_of, source_root
 from assets.recipe import Made, Recipe, Scope
@@ -17,7 +20,10 @@ from pipelines.core.manifest import CheckRecord, Part, StoredFile, total_counts
 from pipelines.core.parts import PartResult
 from pipelines.corpus.acquisition.config import ReaderConfig
 from pipelines.corpus.acquisition.inventory import file_path
+from pipelines.corpus.acquisition.readers import LINKED
+from pipelines.corpus.acquisition.readers.latex import is_one_project, project_of
 from pipelines.corpus.acquisition.records import Drop, Record
+from pipelines.corpus.acquisition.remote import Remote, fetch
 from pipelines.corpus.extraction.config import ExtractionConfig
 from pipelines.corpus.extraction.extract import (
     EXTRACTION_ALGORITHMS,
@@ -52,11 +58,19 @@ EXPECTED_DROPS = (
     "binary_file",
     "empty_",
     "no_text",
+    "not_http",
+    "post_type",
+    "orphan_answer",
+    "included_file",
 )
 """Beginnings of reasons that are no defect of a file: records that are not pages, pages without text."""
 SHOWN_DEFECTS = 5
 STOPPED = "extraction_"
 """Beginning of the reasons of documents whose extraction was killed: `extraction_time`, `_memory`, `_crash`."""
+FETCHED_SCHEMA = pa.schema(
+    [("path", pa.large_string()), ("bytes", pa.int64()), ("mark", pa.large_string()), ("sha256", pa.large_string())]
+)
+"""Role `fetched`: what was read of remote files, by content."""
 
 
 def recipes(project: Project) -> list[Recipe]:
@@ -109,12 +123,23 @@ class UnitTask:
     memo_key: str
     key: str
     context: DocumentContext
-    files: tuple[tuple[Path, str, str | None], ...]
-    """(path on disk, inventory path, digest to check or None for a file of the store)."""
+    files: tuple["TaskFile", ...]
     reader: ReaderConfig
     config: ExtractionConfig
     stopped: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Records that an earlier run of the same action had to stop, by locator: (reason, detail)."""
+    siblings: tuple["TaskFile", ...] = ()
+    """Files that those of a linked format may include."""
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """A file of the inventory and where it lies: on this disk, in the store (nothing to check), or behind a URL."""
+
+    place: Path | Remote
+    name: str
+    bytes: int
+    digest: str | None
 
 
 def run_unit(task: UnitTask) -> PartMemo:
@@ -122,24 +147,26 @@ def run_unit(task: UnitTask) -> PartMemo:
     memo = task.store.part_memo(task.memo_key)
     if memo is not None:
         return memo
-    for path, name, digest in task.files:
-        if digest is not None and (not path.exists() or digest_file(path) != digest):
-            raise StoreError(
-                f"{task.key}: {name} is not what was sealed ({path} changed or went); put it back, or give the new "
-                "file to a new batch"
-            )
     files: dict[str, StoredFile] = {}
     counts: dict[str, int] = {}
-    units = [UnitFile(path, name) for path, name, _ in task.files]
-    for number, result in enumerate(_results(units, task)):
-        files |= {f"{number}/{role}": store_table(task.store, table) for role, table in result.tables.items()}
-        counts |= {f"{number}/{name}": count for name, count in result.counts.items()}
+    fetched: list[dict[str, Any]] = []
+    folder = task.store.scratch()
+    try:
+        units = [_here(task, file, folder, fetched) for file in task.files]
+        siblings = [_here(task, file, folder, fetched) for file in task.siblings]
+        for number, result in enumerate(_results(units, siblings, task)):
+            files |= {f"{number}/{role}": store_table(task.store, table) for role, table in result.tables.items()}
+            counts |= {f"{number}/{name}": count for name, count in result.counts.items()}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if fetched and files:
+        files["0/fetched"] = store_table(task.store, pa.Table.from_pylist(fetched, schema=FETCHED_SCHEMA))
     memo = PartMemo(files=files, counts=counts)
     task.store.remember_part(task.memo_key, memo)
     return memo
 
 
-def _results(units: list[UnitFile], task: UnitTask) -> Iterator[PartResult]:
+def _results(units: list[UnitFile], siblings: list[UnitFile], task: UnitTask) -> Iterator[PartResult]:
     """The unit's parts, every document extracted in a process that is killed at its limits."""
     limits = Limits(task.config.max_document_seconds, task.config.max_document_memory)
     process = KillableProcess(partial(extract_record, config=task.config), limits, warm_up)
@@ -159,7 +186,7 @@ def _results(units: list[UnitFile], task: UnitTask) -> Iterator[PartResult]:
             yield answer
 
     try:
-        yield from extract_unit(units, task.key, task.context, task.reader, task.config, run, task.stopped)
+        yield from extract_unit(units, task.key, task.context, task.reader, task.config, siblings, run, task.stopped)
     finally:
         process.close()
 
@@ -186,6 +213,20 @@ def _stopped(store: ArtifactStore, parts: list[Part]) -> dict[str, Any]:
         if row["reason"].startswith(STOPPED)
     ]
     return {"stopped": rows} if rows else {}
+def _here(task: UnitTask, file: TaskFile, folder: Path, fetched: list[dict[str, Any]]) -> UnitFile:
+    """The file on this disk, fetched into `folder` if it is remote, and checked to be what was sealed."""
+    if isinstance(file.place, Remote):
+        folder.mkdir(parents=True, exist_ok=True)
+        copy = folder / f"{len(fetched):06d}"
+        sha256 = fetch(file.place, file.name, file.bytes, file.digest or "", copy)
+        fetched.append({"path": file.name, "bytes": file.bytes, "mark": file.digest, "sha256": sha256})
+        return UnitFile(copy, file.name)
+    if file.digest is not None and (not file.place.exists() or digest_file(file.place) != file.digest):
+        raise StoreError(
+            f"{task.key}: {file.name} is not what was sealed ({file.place} changed or went); put it back, or give the "
+            "new file to a new batch"
+        )
+    return UnitFile(file.place, file.name)
 
 
 def _make(mill: Mill, action: Action) -> Made:
@@ -200,11 +241,12 @@ def _make(mill: Mill, action: Action) -> Made:
     tasks = []
     for unit in plan_units(inventory, config):
         rows = [place[name] for name in unit.files]
-        memo_key = digest_json(
-            {"action": _unit_identity(action, key), "files": [(row["path"], row["digest"]) for row in rows]}
-        )
-        files = tuple(_located(mill, key, row) for row in rows)
-        tasks.append(UnitTask(mill.store, memo_key, key, context, files, reader, config, stopped))
+        linked = _linked(unit.files, place) if reader.format in LINKED else []
+        identity = {"action": _unit_identity(action, key), "files": [(row["path"], row["digest"]) for row in rows]}
+        if linked:
+            identity["siblings"] = [(row["path"], row["digest"]) for row in linked]
+        files, siblings = (tuple(_located(mill, key, row) for row in part) for part in (rows, linked))
+        tasks.append(UnitTask(mill.store, digest_json(identity), key, context, files, reader, config, stopped, siblings))
     rows_done = 0
 
     def done(index: int, memo: PartMemo) -> None:
@@ -228,11 +270,19 @@ def _unit_identity(action: Action, key: str) -> dict[str, Any]:
     return {"key": key, "algorithms": versions, "config": action.config}
 
 
-def _located(mill: Mill, key: str, row: dict[str, Any]) -> tuple[Path, str, str | None]:
+def _linked(names: Sequence[str], place: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The other files of the projects of a unit's files: what these may include."""
+    one, mine, projects = is_one_project(place), set(names), {project_of(name) for name in names}
+    return [row for name, row in place.items() if name not in mine and (one or project_of(name) in projects)]
+
+
+def _located(mill: Mill, key: str, row: dict[str, Any]) -> TaskFile:
     if row["object"] is not None:
-        return mill.store.path_of(row["object"]), row["path"], None
+        return TaskFile(mill.store.path_of(row["object"]), row["path"], row["bytes"], None)
     root = source_root(mill, key)
-    return (root if root.is_file() else file_path(root, row["path"])), row["path"], row["digest"]
+    if isinstance(root, Path):
+        root = root if root.is_file() else file_path(root, row["path"])
+    return TaskFile(root, row["path"], row["bytes"], row["digest"])
 
 
 def _parts(unit: int, memo: PartMemo) -> list[Part]:

@@ -88,18 +88,63 @@ def funnel(mill: Mill, plan: Plan) -> tuple[FunnelRow, ...]:
     return tuple(rows.values())
 
 
-def licences(mill: Mill, plan: Plan) -> tuple[LicenceRow, ...]:
-    """Source, licence, documents and tokens that the plan may draw from."""
+IMPORTED = "imported weights"
+"""The row of what a checkpoint that was trained elsewhere has seen: nobody here can say."""
+
+
+def licences(mill: Mill, checkpoint: Artifact) -> tuple[LicenceRow, ...]:
+    """Each source that the checkpoint and its ancestors drew from: licence, documents and tokens there, tokens trained.
+
+    Inside a stream the trained tokens go to its parts by their size, as the permutation draws them.
+    """
     documents: dict[str, int] = defaultdict(int)
     tokens: dict[str, int] = defaultdict(int)
-    for part in plan.parts:
-        documents[part.source] += part.documents
-        tokens[part.source] += part.tokens
-    sources = mill.project.corpus.sources
-    return tuple(
-        LicenceRow(name, sources[name].licence if name in sources else None, documents[name], tokens[name])
+    trained: dict[str, float] = defaultdict(float)
+    counted: set[tuple[str, str]] = set()
+    imported = False
+    current: Artifact | None = checkpoint
+    while current is not None:
+        plan = plan_of(current)
+        imported = imported or plan.imported is not None
+        for part in plan.parts:
+            if (part.partition, part.part) not in counted:
+                counted.add((part.partition, part.part))
+                documents[part.source] += part.documents
+                tokens[part.source] += part.tokens
+        for source, share in _trained(mill, current, plan).items():
+            trained[source] += share
+        current = mill.store.open(plan.parent.manifest) if plan.parent is not None else None
+    cards = mill.project.corpus.sources
+    total = sum(trained.values())
+    rows = [
+        LicenceRow(
+            name,
+            cards[name].licence if name in cards else None,
+            documents[name],
+            tokens[name],
+            round(trained[name]),
+            trained[name] / total if total else 0.0,
+        )
         for name in sorted(tokens)
-    )
+    ]
+    return tuple([*rows, LicenceRow(IMPORTED, None)] if imported else rows)
+
+
+def _trained(mill: Mill, checkpoint: Artifact, plan: Plan) -> dict[str, float]:
+    """Tokens of the training run by source."""
+    if plan.imported is not None:
+        return {}
+    mixture = mill.store.open(checkpoint.manifest.inputs["mixture"].manifest)
+    drawn = {row["stream"]: row["examples"] * plan.train.sequence_length for row in mixture.whole("rows").to_pylist()}
+    sizes: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for part in mixture.whole("parts").to_pylist():
+        sizes[part["stream"]][part["source"]] += part["tokens"]
+    found: dict[str, float] = defaultdict(float)
+    for stream, sources in sizes.items():
+        whole = sum(sources.values())
+        for source, size in sources.items():
+            found[source] += drawn.get(stream, 0) * size / max(whole, 1)
+    return found
 
 
 def digests(checkpoint: Artifact, plan: Plan) -> tuple[Digest, ...]:

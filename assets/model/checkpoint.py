@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from assets.model.lineage import array_paths, model_folder, pin, plan_of
+from assets.model.rights import refuse_unlicensed
 from assets.recipe import Made, Recipe, Scope
 from assets.tokens.mixture import Kind
 from pipelines.core.artifacts import Artifact
@@ -71,6 +72,7 @@ def release_recipes(project: Project, lane: str) -> list[Recipe]:
 
 def _make_checkpoint(mill: Mill, action: Action) -> Made:
     plan = plan_of(action.inputs["plan"])
+    refuse_unlicensed(mill.project, plan, action.asset)
     name = f"training/{action.digest}"
     work = mill.store.work_folder(name)
     parent = model_folder(mill, mill.store.open(plan.parent.manifest), work / "parent") if plan.parent else None

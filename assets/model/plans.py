@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from assets.automation.settling import bound_rounds
 from assets.model.lineage import pin, plan_of
+from assets.model.rights import LICENSED, licensed_check, refusal
 from assets.recipe import Made, NotReadyError, Recipe, Scope
 from pipelines.core.artifacts import Artifact
 from pipelines.core.fingerprint import digest_json
@@ -54,6 +55,7 @@ def base_recipes(project: Project, lane: str) -> list[Recipe]:
             pinned=pinned,
             settled=lambda mill, key: mill.store.latest(f"{lane}/base_plan"),
             make=make,
+            checks=LICENSED,
             warnings=PLAN_WARNINGS,
             immutable=True,
         )
@@ -117,6 +119,7 @@ def round_recipes(project: Project, lane: str) -> list[Recipe]:
             facts=facts,
             settled=lambda mill, key: mill.store.latest(f"{lane}/continued_plan", key),
             make=make,
+            checks=LICENSED,
             warnings=PLAN_WARNINGS,
             artifact_class="recorded",
         )
@@ -245,7 +248,12 @@ def _base_identity(project: Project, lane: str) -> dict[str, Any]:
 def _round_identity(project: Project, lane: str) -> dict[str, Any]:
     rounds = project.lanes[lane].rounds
     limits = {name: getattr(rounds, name) for name in ("min_new_tokens", "max_hours", "max_memory_gb")}
-    return {**_stage_identity(project, lane, rounds), **limits}
+    cards = project.corpus.sources
+    rights = {
+        "licences": {name: cards[name].licence for name in project.lane_sources(lane)},
+        "permitted": list(project.lanes[lane].licences),
+    }
+    return {**_stage_identity(project, lane, rounds), **limits, **rights}
 
 
 def publish_plan(mill: Mill, plan: Plan) -> Made:
@@ -270,7 +278,7 @@ def publish_plan(mill: Mill, plan: Plan) -> Made:
         description=PLAN_WARNINGS["measurable"] + (f"; without: {', '.join(unmeasured)}" if unmeasured else ""),
         values={"domains_without": len(unmeasured)},
     )
-    return [Part(name="00000", files={"plan": file})], [measurable], facts
+    return [Part(name="00000", files={"plan": file})], [licensed_check(mill.project, plan), measurable], facts
 
 
 def _propose(mill: Mill, lane: str, action: Action) -> Made:
@@ -284,6 +292,9 @@ def _propose(mill: Mill, lane: str, action: Action) -> Made:
     seen = set(plan.seen or ())
     new = tuple(sorted({part.partition for part in plan.parts} - seen))
     plan_bytes = plan.encode()
+    refused = mill.project.unlicensed_sources(lane, (part.source for part in plan.parts))
+    open_checks = [] if action.inputs["snapshot"].manifest.facts["complete"] else ["snapshot is incomplete"]
+    open_checks += [f"licensed ({refusal(lane, refused)})"] if refused else []
     entries = mill.store.ledger(f"rounds/{lane}")
     mine = next((entry["round"] for entry in entries if entry["identity"] == plan.identity), None)
     waiting = [key for key in bound_rounds(mill, lane) if key != mine]
@@ -295,7 +306,7 @@ def _propose(mill: Mill, lane: str, action: Action) -> Made:
             in_flight=waiting[0] if waiting else None,
             already_run=mine if mine is not None and mine not in bound_rounds(mill, lane) else None,
             parent_released=True,
-            failed_checks=() if action.inputs["snapshot"].manifest.facts["complete"] else ("snapshot is incomplete",),
+            failed_checks=tuple(open_checks),
             estimated_bytes=plan.estimate.peak_bytes,
             max_bytes=int(rounds.max_memory_gb * 1e9),
             estimated_seconds=seconds,

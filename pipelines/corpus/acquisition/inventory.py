@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -58,10 +58,16 @@ class Skipped(NamedTuple):
 
 
 class Inventory(NamedTuple):
-    """`files` by INVENTORY_SCHEMA, `skipped` by SKIPPED_SCHEMA, both sorted by path."""
+    """`files` by INVENTORY_SCHEMA, `skipped` by SKIPPED_SCHEMA, both sorted by path.
+
+    `found` counts the entries as the walk met them, `left_out` those that the patterns did not ask for:
+    found = files + skipped + left_out.
+    """
 
     files: pa.Table
     skipped: pa.Table
+    found: int
+    left_out: int
 
 
 def escape_path(path: bytes) -> str:
@@ -84,10 +90,15 @@ def file_path(root: Path, path: str) -> Path:
     return root / os.fsdecode(raw)
 
 
-def take_inventory(root: Path, patterns: Sequence[str] = ("**",), exclude: Sequence[str] = ()) -> Inventory:
+def take_inventory(
+    root: Path,
+    patterns: Sequence[str] = ("**",),
+    exclude: Sequence[str] = (),
+    choose: Callable[[Sequence[str]], Collection[str]] | None = None,
+) -> Inventory:
     """The files below `root` that match one of the glob `patterns` (`*` within a folder, `**` across folders).
 
-    A file that matches one of `exclude` is left out.
+    A file that matches one of `exclude` is left out, and so is one that `choose`, given all names, does not return.
 
     A root that is a file is its own inventory, whatever the patterns. Raises FileNotFoundError if there is no root.
     """
@@ -95,23 +106,48 @@ def take_inventory(root: Path, patterns: Sequence[str] = ("**",), exclude: Seque
         raise FileNotFoundError(f"the source's folder {root} does not exist: check its path in the project file")
     files: list[InventoryFile] = []
     skipped: list[Skipped] = []
-    matches, excluded = _matcher(patterns), _matcher(exclude)
     base = root.resolve()
-    entries = [os.fsencode(base.name)] if base.is_file() else _walk(os.fsencode(base), skipped)
     folder = os.fsencode(base.parent if base.is_file() else base)
-    for raw in entries:
-        path = escape_path(raw)
-        name = raw.decode("utf-8", "surrogateescape")
-        if not base.is_file() and (not matches(name) or excluded(name)):
-            continue
-        found = _examine(os.path.join(folder, raw), folder, path)  # noqa: PTH118 (pathlib has no bytes paths)
+    if base.is_file():
+        names = wanted = [_name(os.fsencode(base.name))]
+        unlisted = 0
+    else:
+        names = [_name(raw) for raw in _walk(os.fsencode(base), skipped)]
+        unlisted = len(skipped)  # folders that could not be listed
+        wanted = sorted(chosen_names(names, patterns, exclude, choose))
+    for name in wanted:
+        raw = name.encode("utf-8", "surrogateescape")
+        found = _examine(os.path.join(folder, raw), folder, escape_path(raw))  # noqa: PTH118 (no bytes in pathlib)
         if isinstance(found, Skipped):
             skipped.append(found)
         else:
             files.append(found)
+    return inventory_tables(files, skipped, len(names) + unlisted, len(names) - len(wanted))
+
+
+def chosen_names(
+    names: Sequence[str],
+    patterns: Sequence[str],
+    exclude: Sequence[str],
+    choose: Callable[[Sequence[str]], Collection[str]] | None,
+) -> set[str]:
+    """The names that the patterns ask for and `choose` returns."""
+    matches, excluded = glob_matcher(patterns), glob_matcher(exclude)
+    chosen = set(names if choose is None else choose(names))
+    return {name for name in names if name in chosen and matches(name) and not excluded(name)}
+
+
+def _name(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def inventory_tables(files: list[InventoryFile], skipped: list[Skipped], found: int, left_out: int) -> Inventory:
+    """The inventory of what was found, sorted by path."""
     return Inventory(
         pa.Table.from_pylist([file._asdict() for file in sorted(files)], schema=INVENTORY_SCHEMA),
         pa.Table.from_pylist([entry._asdict() for entry in sorted(skipped)], schema=SKIPPED_SCHEMA),
+        found,
+        left_out,
     )
 
 
@@ -152,7 +188,8 @@ def _examine(full: bytes, root: bytes, path: str) -> InventoryFile | Skipped:
         return Skipped(path, "unreadable", error.strerror or "no reason given")
 
 
-def _matcher(patterns: Iterable[str]) -> Callable[[str], object]:
+def glob_matcher(patterns: Iterable[str]) -> Callable[[str], object]:
+    """A test of a whole path against glob patterns; none matches nothing."""
     return re.compile("|".join(_translate(pattern) for pattern in patterns) or r"(?!)", re.DOTALL).fullmatch
 
 

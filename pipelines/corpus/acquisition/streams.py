@@ -1,21 +1,24 @@
 """Files to decompressed bytes, in bounded memory, whatever the file holds.
 
-A file comes in. Step 1: its first bytes say whether it is gzip, zstd, bzip2 or plain; its name says nothing. Step 2: it
-is decompressed frame by frame (a gzip member, a zstd frame, a bzip2 stream) into chunks that carry their place: the
-frame's offset in the file and the chunk's offset inside the frame. Step 3: what cannot be read becomes a `Problem` (a
-truncated or corrupt frame, bytes that belong to no frame, an expansion beyond the limit); reading goes on at the next
-frame. A problem breaks the stream: the bytes before and after it are not neighbours.
+A file comes in. Step 1: its first bytes say whether it is gzip, zstd, bzip2, xz, lz4 or plain; its name says nothing.
+Step 2: it is decompressed frame by frame (a gzip member, a zstd or lz4 frame, a bzip2 or xz stream) into chunks that
+carry their place: the frame's offset in the file and the chunk's offset inside the frame. Step 3: what cannot be read
+becomes a `Problem` (a truncated or corrupt frame, bytes that belong to no frame, an expansion beyond the limit);
+reading goes on at the next frame. A problem breaks the stream: the bytes before and after it are not neighbours.
 
-Cost: one core decompresses at the codec's own speed (zlib 0.3, zstd 0.8, bz2 0.03 GB/s of output); memory is one read
-buffer and one output chunk, at most 32 MiB for a hostile zstd file (a zstd block of 4 bytes can say 128 KiB).
+Cost: one core decompresses at the codec's own speed (zlib 0.3, zstd 0.8, lz4 1.5, xz 0.1, bz2 0.03 GB/s of output);
+memory is one read buffer and one output chunk, at most 32 MiB for a hostile zstd file (a zstd block of 4 bytes can say
+128 KiB).
 """
 
 import bz2
+import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
+import lz4.frame
 import zstandard
 
 from pipelines.corpus.acquisition.config import ReaderConfig
@@ -30,6 +33,8 @@ ZSTD_FEED_BYTES = 1 << 10
 """zstd has no output limit per call; 1 KiB in is at most 256 blocks of 128 KiB out = 32 MiB."""
 ZSTD_WINDOW_BYTES = 128 << 20
 """What `zstd -d` accepts without --long; a larger window is memory that a hostile file asks for."""
+XZ_MEMORY_BYTES = 256 << 20
+"""Of the decoder, for its dictionary; `xz -9` needs 65 MiB."""
 MAX_RESUMES = 1000
 """Searches for a next frame per file; every search decodes at most one buffer again, so hostile input stays linear."""
 
@@ -91,21 +96,35 @@ class _Gzip:
         return self._decoder.eof
 
 
-class _Bzip2:
-    def __init__(self) -> None:
-        self._decoder = bz2.BZ2Decompressor()
+class _Limited:
+    """A decoder with the interface of bz2, lzma and lz4.frame."""
+
+    def __init__(self, decoder: bz2.BZ2Decompressor | lzma.LZMADecompressor | lz4.frame.LZ4FrameDecompressor) -> None:
+        self._decoder = decoder
 
     def step(self, data: bytes) -> tuple[bytes, bytes]:
         output = self._decoder.decompress(data, CHUNK_BYTES)
-        return output, self._decoder.unused_data if self._decoder.eof else b""
+        return output, (self._decoder.unused_data or b"") if self._decoder.eof else b""
 
     @property
     def eof(self) -> bool:
-        return self._decoder.eof
+        return bool(self._decoder.eof)
 
     @property
     def hungry(self) -> bool:
-        return self._decoder.needs_input
+        return bool(self._decoder.needs_input)
+
+
+def _bzip2() -> _Limited:
+    return _Limited(bz2.BZ2Decompressor())
+
+
+def _xz() -> _Limited:
+    return _Limited(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES))
+
+
+def _lz4() -> _Limited:
+    return _Limited(lz4.frame.LZ4FrameDecompressor())
 
 
 class _Zstd:
@@ -136,30 +155,45 @@ class _Codec(NamedTuple):
 _CODECS = (
     _Codec("gzip", b"\x1f\x8b\x08", _Gzip),
     _Codec("zstd", b"\x28\xb5\x2f\xfd", _Zstd),
-    _Codec("bzip2", b"BZh", _Bzip2),
+    _Codec("bzip2", b"BZh", _bzip2),
+    _Codec("xz", b"\xfd7zXZ\x00", _xz),
+    _Codec("lz4", b"\x04\x22\x4d\x18", _lz4),
 )
-_ZSTD = _CODECS[1]
+_SKIPPING = frozenset(("zstd", "lz4"))
+_MAX_SKIPPED_HEADS = 64
 _FRAME_HEAD_BYTES = 8
 _SKIPPABLE = b"\x2a\x4d\x18"
-"""Bytes 1 to 3 of a zstd frame without data (the first is 0x50 to 0x5f), then its length in 4 bytes."""
-_ERRORS = (zlib.error, zstandard.ZstdError, OSError, EOFError, ValueError, MemoryError)
+"""Bytes 1 to 3 of a zstd or lz4 frame without data (the first is 0x50 to 0x5f), then its length in 4 bytes."""
+_ERRORS = (zlib.error, zstandard.ZstdError, lzma.LZMAError, RuntimeError, OSError, EOFError, ValueError, MemoryError)
+"""lz4 raises RuntimeError."""
 
 
 def decompressed(path: Path, config: ReaderConfig) -> Iterator[Chunk | Problem]:
     """The bytes of `path` as chunks in order, with problems where they are. Raises only if `path` cannot be opened."""
     with path.open("rb") as stream:
-        head = stream.read(4)
-        codec = next((codec for codec in _CODECS if head.startswith(codec.magic)), None)
-        if _is_skippable(head):
-            codec = _ZSTD
+        codec = _codec_of(stream)
         if codec is None:
             yield from _plain(stream)
         else:
             yield from _Frames(stream, codec, config.max_expansion).chunks()
 
 
+def _codec_of(stream: BinaryIO) -> _Codec | None:
+    """The codec of the first frame that holds data; None for a plain file."""
+    skipped = 0
+    while True:
+        head = stream.read(_FRAME_HEAD_BYTES)
+        codec = next((codec for codec in _CODECS if head.startswith(codec.magic)), None)
+        if codec is not None or not _is_skippable(head) or len(head) < _FRAME_HEAD_BYTES:
+            return codec or (_CODECS[1] if skipped else None)
+        skipped += 1
+        if skipped > _MAX_SKIPPED_HEADS:
+            return _CODECS[1]
+        stream.seek(int.from_bytes(head[4:8], "little"), 1)
+
+
 def _is_skippable(data: bytes) -> bool:
-    return data[1:4] == _SKIPPABLE and data[0] >> 4 == 5
+    return len(data) > 3 and data[1:4] == _SKIPPABLE and data[0] >> 4 == 5
 
 
 def _plain(stream: BinaryIO) -> Iterator[Chunk | Problem]:
@@ -189,7 +223,7 @@ class _Frames:
 
     def chunks(self) -> Iterator[Chunk | Problem]:
         while self._at_frame():
-            if self._codec is _ZSTD and len(self._data) >= 8 and _is_skippable(self._data):
+            if self._codec.name in _SKIPPING and len(self._data) >= 8 and _is_skippable(self._data):
                 self._jump(8 + int.from_bytes(self._data[4:8], "little"))
                 continue
             if not self._data.startswith(self._codec.magic):

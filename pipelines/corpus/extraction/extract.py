@@ -25,13 +25,14 @@ from pipelines.core.fingerprint import Algorithm
 from pipelines.core.parts import PartResult
 from pipelines.corpus.acquisition.config import ReaderConfig
 from pipelines.corpus.acquisition.readers import read_records
+from pipelines.corpus.acquisition.readers.latex import Siblings
 from pipelines.corpus.acquisition.records import Drop, Record, detail
 from pipelines.corpus.extraction.config import ExtractionConfig
 from pipelines.corpus.extraction.encoding import decode
 from pipelines.corpus.extraction.html import EXTRACTION, Refusal, extract_page
 from pipelines.corpus.extraction.normalize import NORMALIZATION, normalize
 
-READING: Final = Algorithm("record_reading", 1)
+READING: Final = Algorithm("record_reading", 2)
 EXTRACTION_ALGORITHMS: Final = (READING, EXTRACTION, NORMALIZATION)
 ROW_BYTES: Final = 256
 """What a row weighs beside its text when parts are cut, drops included, so that a million bad lines end a part too."""
@@ -86,11 +87,16 @@ def extract_unit(
     context: DocumentContext,
     reader: ReaderConfig,
     config: ExtractionConfig,
+    siblings: Sequence[UnitFile] = (),
     run: Run | None = None,
     stopped: Mapping[str, tuple[str, str]] = NOTHING_STOPPED,
 ) -> Iterator[PartResult]:
-    """The parts of one unit: its files read in order, as one run of records."""
-    records = (item for file in files for item in read_records(file.path, file.name, reader))
+    """The parts of one unit: its files read in order, as one run of records.
+
+    `siblings` are further files that those of a linked format may include.
+    """
+    known = Siblings({file.name: file.path for file in (*files, *siblings)}, reader)
+    records = (item for file in files for item in read_records(file.path, file.name, reader, known))
     return extract_records(records, key, context, config, run, stopped)
 
 

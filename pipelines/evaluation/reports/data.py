@@ -57,12 +57,17 @@ class FunnelRow:
 
 @dataclass(frozen=True)
 class LicenceRow:
-    """A source, its declared licence, and what of it reached the model."""
+    """A source, its declared licence, what of it was there, and what of that the model was trained on.
+
+    `trained` counts a token once an epoch; `share` is its part of all trained tokens, None where nobody can know.
+    """
 
     source: str
     licence: str | None
     documents: int | None = None
     tokens: int | None = None
+    trained: int | None = None
+    share: float | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pipelines.evaluation.reports.data import Digest, FunnelRow, Generation, LicenceRow, LossPoint, MixtureRow
-from pipelines.evaluation.reports.markup import DASH, Markup, count, number, percent, section, table, tag
+from pipelines.evaluation.reports.markup import DASH, Markup, count, listing, number, percent, section, table, tag
 from pipelines.evaluation.reports.plots import loss_curve
 
 REASONS: Final = 8
@@ -88,18 +88,51 @@ def _reasons(row: FunnelRow) -> str:
 
 
 def licences(rows: Sequence[LicenceRow]) -> Markup:
+    """Rights of what the model was trained on, source by source and summed by licence."""
     if not rows:
         return Markup("")
-    body = [
-        (
-            row.source,
-            row.licence if row.licence else tag("span", "not declared", class_="warn"),
-            count(row.documents),
-            count(row.tokens),
+    by_licence: dict[str | None, list[LicenceRow]] = {}
+    for row in rows:
+        by_licence.setdefault(row.licence, []).append(row)
+    grouped = sorted(by_licence.items(), key=lambda item: (-_sum(item[1], "share"), item[0] or ""))
+    sums = []
+    for licence, members in grouped:
+        whole = LicenceRow(
+            source=listing([row.source for row in members]),
+            licence=licence,
+            documents=_total(members, "documents"),
+            tokens=_total(members, "tokens"),
+            trained=_total(members, "trained"),
+            share=None if members[0].share is None else _sum(members, "share"),
         )
-        for row in rows
-    ]
-    return section("Licences", table(("Source", "Licence", "Documents", "Tokens"), body, numeric=(2, 3)))
+        sums.append((_licence(licence), whole.source, *_amounts(whole)))
+    body = [(row.source, _licence(row.licence), *_amounts(row)) for row in rows]
+    amounts = ("Documents", "Tokens", "Tokens trained on", "Share")
+    return section(
+        "Licences",
+        table(("Licence", "Sources", *amounts), sums, numeric=(2, 3, 4, 5)),
+        tag("h3", "By source"),
+        table(("Source", "Licence", *amounts), body, numeric=(2, 3, 4, 5)),
+        note="Of the checkpoint and all that it was continued from, as the source cards say. A token that was read "
+        "twice is trained on twice.",
+    )
+
+
+def _licence(licence: str | None) -> object:
+    return licence if licence else tag("span", "not declared", class_="warn")
+
+
+def _amounts(row: LicenceRow) -> tuple[str, ...]:
+    return count(row.documents), count(row.tokens), count(row.trained), percent(row.share)
+
+
+def _sum(rows: Sequence[LicenceRow], name: str) -> float:
+    return sum(getattr(row, name) or 0 for row in rows)
+
+
+def _total(rows: Sequence[LicenceRow], name: str) -> int | None:
+    known = [value for row in rows if (value := getattr(row, name)) is not None]
+    return sum(known) if known else None
 
 
 def samples(rows: Sequence[Generation], base: str, model: str) -> Markup:

@@ -1,6 +1,7 @@
 """JSON values and table rows to records: which field is the text, and what is said of the others.
 
-Shared by the JSON lines, JSON array and Parquet readers, so that a source declares its fields once whatever its format.
+Shared by the JSON lines, JSON array, CSV and Parquet readers, so that a source declares its fields once whatever its
+format. A field is a name, or `outer.inner` for one inside an object; a name with a dot in it goes before.
 """
 
 import json
@@ -9,6 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from pipelines.corpus.acquisition.config import ReaderConfig
+from pipelines.corpus.acquisition.readers.dialogue import NoDialogue, dialogue_text
 from pipelines.corpus.acquisition.records import Drop, Record, detail, moment
 
 MAX_META_CHARACTERS = 10_000
@@ -39,7 +41,12 @@ def record_of(value: Any, locator: str, config: ReaderConfig) -> Record | Drop:
         value = {config.text_field: value}
     if not isinstance(value, Mapping):
         return Drop(locator, "not_an_object", f"expected an object or a string, found {type(value).__name__}")
-    text = value.get(config.text_field)
+    if config.dialogue is not None:
+        text = dialogue_text(value, config.dialogue)
+        if isinstance(text, NoDialogue):
+            return Drop(locator, text.reason, detail(text.detail))
+    else:
+        text = lookup(value, config.text_field)
     if not isinstance(text, str | bytes):
         if text is None:
             found = ", ".join(sorted(str(key) for key in value)) or "none"
@@ -49,20 +56,30 @@ def record_of(value: Any, locator: str, config: ReaderConfig) -> Record | Drop:
     size = len(text) if isinstance(text, bytes) or len(text) * 4 <= config.max_record_bytes else _utf8_size(text)
     if size > config.max_record_bytes:
         return Drop(locator, "record_too_large", f"{size} bytes of text, the limit is {config.max_record_bytes}")
-    meta = {field: _plain(value[field]) for field in config.meta_fields if value.get(field) is not None}
-    if config.id_field is not None and value.get(config.id_field) is not None:
-        meta["record_id"] = _plain(value[config.id_field])
+    meta = {field: _plain(kept) for field in config.meta_fields if (kept := lookup(value, field)) is not None}
+    if config.id_field is not None and (identifier := lookup(value, config.id_field)) is not None:
+        meta["record_id"] = _plain(identifier)
     return Record(
         locator=locator,
         url=_text(value, config.url_field),
         body=text,
         content_type=None,
         charset=None if config.encoding == "detect" else config.encoding,
-        fetched_at=moment(value.get(config.date_field)) if config.date_field is not None else None,
+        fetched_at=moment(lookup(value, config.date_field)) if config.date_field is not None else None,
         meta=meta,
         kind="text",
         language=_text(value, config.language_field),
     )
+
+
+def lookup(value: Mapping[str, Any], field: str) -> Any:
+    """The value of a field, `outer.inner` included; None where there is none."""
+    found = value.get(field)
+    if found is not None or "." not in field:
+        return found
+    outer, _, inner = field.partition(".")
+    below = value.get(outer)
+    return lookup(below, inner) if isinstance(below, Mapping) else None
 
 
 def _utf8_size(text: str) -> int:
@@ -70,7 +87,7 @@ def _utf8_size(text: str) -> int:
 
 
 def _text(value: Mapping[str, Any], field: str | None) -> str | None:
-    found = value.get(field) if field is not None else None
+    found = lookup(value, field) if field is not None else None
     return found if isinstance(found, str) and found else None
 
 

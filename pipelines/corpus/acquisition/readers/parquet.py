@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.corpus.acquisition.config import ReaderConfig
+from pipelines.corpus.acquisition.readers.dialogue import dialogue_fields
 from pipelines.corpus.acquisition.readers.fields import record_of
 from pipelines.corpus.acquisition.records import Drop, Record, detail
 from pipelines.corpus.acquisition.streams import EXPANSION_FLOOR
@@ -31,11 +32,14 @@ def read_records(path: Path, name: str, config: ReaderConfig) -> Iterator[Record
         except _ERRORS as error:
             yield Drop(f"{name}#0", "unreadable_file", detail(f"not a readable Parquet file: {error}"))
             return
-        if config.text_field not in columns:
+        has_text = config.text_field in columns or config.text_field.partition(".")[0] in columns
+        if not (has_text if config.dialogue is None else columns):
+            wanted = repr(config.text_field) if config.dialogue is None else "of the dialogue"
             found = ", ".join(schema.names)
-            yield Drop(f"{name}#0", "no_text", detail(f"no column {config.text_field!r}; the columns are: {found}"))
+            yield Drop(f"{name}#0", "no_text", detail(f"no column {wanted}; the columns are: {found}"))
             return
-        file = pq.ParquetFile(stream, read_dictionary=[config.text_field], pre_buffer=False)
+        dictionary = [field for field in columns if field == config.text_field]
+        file = pq.ParquetFile(stream, read_dictionary=dictionary, pre_buffer=False)
         allowed = EXPANSION_FLOOR + config.max_expansion * path.stat().st_size
         first = 0
         for group in range(file.num_row_groups):
@@ -66,9 +70,15 @@ def read_records(path: Path, name: str, config: ReaderConfig) -> Iterator[Record
 
 
 def _columns(schema: pa.Schema, config: ReaderConfig) -> list[str]:
-    named = (config.text_field, config.url_field, config.id_field, config.language_field, config.date_field)
+    named = (config.url_field, config.id_field, config.language_field, config.date_field)
     wanted = {*(field for field in named if field), *config.meta_fields}
-    return [field for field in schema.names if field in wanted]
+    if config.dialogue is None:
+        wanted.add(config.text_field)
+    else:
+        wanted |= dialogue_fields(config.dialogue)
+    # `outer.inner` is inside the column `outer`, unless a column has the dot in its name.
+    columns = {field if field in schema.names else field.partition(".")[0] for field in wanted}
+    return [field for field in schema.names if field in columns]
 
 
 def _group_rows(
@@ -78,8 +88,9 @@ def _group_rows(
     row = 0
     try:
         for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False):
+            arrays = {field: _convertible(batch.column(field)) for field in columns}
             for index in range(len(batch)):
-                values = {field: batch.column(field)[index].as_py() for field in columns}
+                values = {field: array[index].as_py() for field, array in arrays.items()}
                 yield row, values
                 row += 1
     except _ERRORS as error:
@@ -88,3 +99,10 @@ def _group_rows(
     expected = file.metadata.row_group(group).num_rows
     if row < expected:
         yield row, ValueError("the group ends early")
+
+
+def _convertible(array: pa.Array) -> pa.Array:
+    """Nanoseconds as microseconds, the finest that Python's datetime holds."""
+    if pa.types.is_timestamp(array.type) and array.type.unit == "ns":
+        return array.cast(pa.timestamp("us", array.type.tz), safe=False)
+    return array

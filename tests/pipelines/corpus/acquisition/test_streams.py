@@ -2,11 +2,13 @@
 
 import bz2
 import gzip
+import lzma
 import random
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import lz4.frame
 import pytest
 import zstandard
 from hypothesis import given, settings
@@ -21,6 +23,8 @@ CODECS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "zstd": zstandard.ZstdCompressor(write_checksum=True).compress,
     "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "lz4": lambda data: lz4.frame.compress(data, content_checksum=True, block_checksum=True),
 }
 
 

@@ -1,0 +1,158 @@
+"""Ways in through the assets: sources of many kinds to documents, remote ones pinned, cards beside the corpus."""
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from assets.graph import all_recipes
+from assets.recipe import Recipe, produce
+from pipelines.core.artifacts import Artifact
+from pipelines.corpus.acquisition.remote import RemoteChangedError
+from resources.home import find_home
+from resources.mill import Mill, open_mill
+from tests.end_to_end.small_project import environment, write_project
+from tests.pipelines.corpus.acquisition.packed import (
+    docx_members,
+    epub_members,
+    paragraph,
+    pdf_bytes,
+    xhtml,
+    zipped,
+)
+
+WORDS = "These are words of a document that is long enough to be one. "
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of every kind."""
+    folder = tmp_path_factory.mktemp("ways")
+    for name in ("site", "tex/sec", "hub/data", "office"):
+        (folder / name).mkdir(parents=True)
+    (folder / "site/rows.csv").write_text('text,url\n"one, two\nthree",http://a/\nlast,http://b/\n')
+    (folder / "tex/main.tex").write_text("\\begin{document}Whole. \\input{sec/a}\\end{document}")
+    (folder / "tex/sec/a.tex").write_text("Part. % gone")
+    for number in range(2):
+        table = pa.table({"text": [f"{WORDS} {number}"], "url": ["http://c/"]})
+        pq.write_table(table, folder / f"hub/data/train-{number:05d}-of-00002.parquet")
+        pq.write_table(table, folder / f"hub/data/test-{number:05d}-of-00002.parquet")
+    (folder / "hub/README.md").write_text("---\nlicense: odc-by\n---\n# Card\n")
+    zipped(folder / "office/a.docx", docx_members(paragraph(WORDS)))
+    zipped(folder / "office/b.epub", epub_members({"a.xhtml": xhtml(f"<p>{WORDS}</p>")}))
+    (folder / "office/c.pdf").write_bytes(pdf_bytes([[WORDS]]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder / "site")))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def mill_of(folder: Path, sources: dict[str, dict[str, Any]], **lane: Any) -> tuple[Mill, dict[str, Recipe]]:
+    """A mill over the small project with these sources instead of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = write_project(folder)
+    project = yaml.safe_load(path.read_text())
+    project["corpus"]["sources"] = {
+        name: {"domain": "d", "licence": "CC0-1.0", **settings} for name, settings in sources.items()
+    }
+    project["tokenizers"]["bpe"]["batches"] = []
+    project["lanes"]["tiny"].update(lane)
+    path.write_text(yaml.safe_dump(project))
+    open_mill.cache_clear()
+    mill = open_mill(find_home(environment(folder / "home", path, workers=1)))
+    return mill, all_recipes(mill.project)
+
+
+def documents(mill: Mill, recipes: dict[str, Recipe], source: str) -> tuple[Artifact, list[dict[str, Any]]]:
+    produce(mill, recipes["source_files"], f"{source}.first")
+    artifact, _, _ = produce(mill, recipes["crawled_text"], f"{source}.first")
+    return artifact, [row for _, table in artifact.tables("documents") for row in table.to_pylist()]
+
+
+def test_every_kind_of_source_becomes_documents(folder: Path, site: str, tmp_path: Path) -> None:
+    kinds = {"docx": "a.docx", "epub": "b.epub", "pdf": "c.pdf"}
+    sources = {
+        "web": {"path": f"{site}/rows.csv", "reader": {"format": "csv", "url_field": "url"}},
+        "tex": {"path": str(folder / "tex"), "reader": {"format": "latex"}},
+        "hub": {"path": str(folder / "hub"), "dataset": {"split": "train"}, "reader": {"preset": "fineweb"}},
+        **{kind: {"path": str(folder / "office" / file), "reader": {"format": kind}} for kind, file in kinds.items()},
+    }
+    mill, recipes = mill_of(tmp_path, sources)
+    artifact, rows = documents(mill, recipes, "web")
+    assert sorted(row["text"] for row in rows) == ["last", "one, two\nthree"]
+    (fetched,) = artifact.table(artifact.parts[0], "fetched").to_pylist()
+    assert fetched["path"] == "rows.csv"
+    assert fetched["mark"].startswith("changed:")
+    assert len(fetched["sha256"]) == 64
+    artifact, rows = documents(mill, recipes, "tex")
+    assert [row["text"] for row in rows] == ["Whole. Part."]
+    assert artifact.manifest.counts["dropped/included_file"] == 1
+    _, rows = documents(mill, recipes, "hub")
+    assert sorted(row["locator"] for row in rows) == [f"data/train-0000{n}-of-00002.parquet#0" for n in range(2)]
+    sealed = mill.get("source_files", "hub.first").manifest
+    assert (sealed.counts["found"], sealed.counts["files"], sealed.counts["left_out"]) == (5, 2, 3)
+    assert (sealed.facts["dataset/licence"], sealed.facts["dataset/missing_shards"]) == ("odc-by", 0)
+    for kind in kinds:
+        _, rows = documents(mill, recipes, kind)
+        assert [" ".join(row["text"].split()) for row in rows] == [WORDS.strip()], kind
+
+
+def test_conservation_of_files_is_counted_from_both_ends(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    for name in ("a.jsonl", "b.jsonl", "c.txt"):
+        (tmp_path / "files" / name).write_text('{"text": "x"}\n')
+    (tmp_path / "files" / "link.jsonl").symlink_to("/etc/passwd")
+    settings = {"path": str(tmp_path / "files"), "include": ["*.jsonl"], "reader": {"format": "jsonl"}}
+    mill, recipes = mill_of(tmp_path, {"some": settings})
+    artifact, _, _ = produce(mill, recipes["source_files"], "some.first")
+    conserved = next(check for check in artifact.manifest.checks if check.name == "conserved")
+    assert conserved.passed
+    assert conserved.values == {"found": 4, "files": 2, "left_out": 1, "skipped/outside_root": 1}
+
+
+def test_a_remote_file_that_changed_is_refused_by_name(folder: Path, site: str, tmp_path: Path) -> None:
+    settings = {"path": f"{site}/moving.csv", "reader": {"format": "csv"}}
+    (folder / "site/moving.csv").write_text("text\nfirst\n")
+    mill, recipes = mill_of(tmp_path, {"web": settings})
+    produce(mill, recipes["source_files"], "web.first")
+    (folder / "site/moving.csv").write_text("text\nsecond\n")
+    with pytest.raises(RemoteChangedError, match=r"moving\.csv"):
+        produce(mill, recipes["crawled_text"], "web.first")
+
+
+def test_an_edit_of_a_card_recomputes_the_cards_and_nothing_of_the_corpus(folder: Path, tmp_path: Path) -> None:
+    settings = {"path": str(folder / "tex"), "reader": {"format": "latex"}}
+    mill, recipes = mill_of(tmp_path, {"tex": settings})
+    before = {name: produce(mill, recipes[name], "tex.first")[0].digest for name in ("source_files", "crawled_text")}
+    cards, _, _ = produce(mill, recipes["source_cards"], None)
+    assert not cards.manifest.checks[0].passed
+    full = {"licence": "cc-by-4.0", "origin": "o", "revision": "r", "collected": "2026-11-01", "terms": "t"}
+    mill, recipes = mill_of(tmp_path, {"tex": {**settings, **full}})
+    for name, digest in before.items():
+        again, computed, _ = produce(mill, recipes[name], "tex.first")
+        assert (again.digest, computed) == (digest, False)
+        if name == "source_files":
+            assert mill.runner.notes["card/licence"] == "CC-BY-4.0"
+    edited, computed, _ = produce(mill, recipes["source_cards"], None)
+    assert computed
+    assert edited.manifest.checks[0].passed
+    assert edited.whole("rows").to_pylist()[0]["licence"] == "CC-BY-4.0"
+    assert b"CC-BY-4.0" in edited.bytes_of("report")
