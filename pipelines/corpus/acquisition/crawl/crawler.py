@@ -170,7 +170,7 @@ class _Crawl:
             self._writer = WarcWriter(
                 self._out_dir,
                 prefix=PREFIX,
-                user_agent=self._config.user_agent,
+                info={"robots": "RFC 9309", "http-header-user-agent": self._config.user_agent},
                 max_bytes=self._config.warc_max_bytes,
                 level=self._config.warc_compression_level,
                 resume=last,
