@@ -55,6 +55,17 @@ class Progress(NamedTuple):
     bytes: int
     estimate: Estimate | None
 
+    @property
+    def note(self) -> str:
+        """The estimate in words, with what is there of it."""
+        given = self.estimate
+        if given is None:
+            return "index pages or files"
+        return (
+            f"{self.bytes / 1e6:.1f} of {given.bytes / 1e6:.1f} MB in {given.requests} requests of at least "
+            f"{given.seconds:.0f} s; {given.matched} records of {given.matched_bytes / 1e6:.1f} MB match"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Acquired:

@@ -16,7 +16,7 @@ from pipelines.corpus.acquisition.commoncrawl.client import Client
 from pipelines.corpus.acquisition.commoncrawl.config import CommonCrawlConfig
 from pipelines.corpus.acquisition.commoncrawl.errors import CommonCrawlError
 from pipelines.corpus.acquisition.commoncrawl.patterns import UrlPattern, split_url
-from pipelines.corpus.acquisition.commoncrawl.rows import IndexRow, conditions, stamp
+from pipelines.corpus.acquisition.commoncrawl.rows import IndexRow, conditions
 from pipelines.corpus.acquisition.commoncrawl.steps import Step, tally
 
 FIELDS: Final = "url,timestamp,status,mime,mime-detected,languages,digest,length,offset,filename"
@@ -105,9 +105,9 @@ class CdxIndex:
         if filters:
             query["filter"] = filters
         if config.fetched_from:
-            query["from"] = stamp(config.fetched_from)
+            query["from"] = config.first_stamp()
         if config.fetched_to:
-            query["to"] = stamp(config.fetched_to)
+            query["to"] = config.last_stamp()
         return query
 
 

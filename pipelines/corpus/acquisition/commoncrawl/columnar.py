@@ -134,10 +134,8 @@ class ColumnarIndex:
             return False
         times = bounds.get("fetch_time")
         if times is not None and isinstance(times[0], datetime):
-            first, last = (moment.replace(tzinfo=moment.tzinfo or UTC) for moment in times)
-            if (config.fetched_from and last < config.fetched_from) or (
-                config.fetched_to and first > config.fetched_to
-            ):
+            first, last = (stamp(moment.replace(tzinfo=moment.tzinfo or UTC)) for moment in times)
+            if last < config.first_stamp() or first > config.last_stamp():
                 return False
         return True
 

@@ -1,7 +1,7 @@
 """Which records of Common Crawl are wanted, from which index, how many, and how politely they are fetched."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
@@ -11,6 +11,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -50,8 +51,8 @@ class CommonCrawlConfig(Config):
         ("text/html", "application/xhtml+xml"), description="Media types as detected by Common Crawl; empty takes all."
     )
     status: tuple[int, ...] = Field((200,), description="HTTP status codes; empty takes all.")
-    fetched_from: datetime | None = Field(None, description="Earliest fetch time (UTC), included.")
-    fetched_to: datetime | None = Field(None, description="Latest fetch time (UTC), included.")
+    fetched_from: str | None = Field(None, description="Earliest fetch time: a date, or an ISO 8601 time (UTC).")
+    fetched_to: str | None = Field(None, description="Latest fetch time, included; a date means all of that day (UTC).")
     subsets: tuple[Literal["warc", "crawldiagnostics", "robotstxt"], ...] = Field(
         ("warc",),
         min_length=1,
@@ -116,12 +117,20 @@ class CommonCrawlConfig(Config):
                 raise ValueError(f"{value!r} is no media type, such as text/html")
         return values
 
-    @field_validator("fetched_from", "fetched_to")
+    @field_validator("fetched_from", "fetched_to", mode="before")
     @classmethod
-    def _utc(cls, value: datetime | None) -> datetime | None:
+    def _utc(cls, value: object, info: ValidationInfo) -> str | None:
+        """One spelling, `YYYY-MM-DDThh:mm:ssZ`; YAML turns an unquoted date into a date of its own."""
         if value is None:
             return None
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
+        text = value.isoformat() if isinstance(value, date) else str(value).strip()
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise ValueError(f"{text!r} is no date or time, such as 2024-05-18 or 2024-05-18T06:00:00Z") from error
+        if len(text) == len("2024-05-18") and info.field_name == "fetched_to":
+            moment = moment.replace(hour=23, minute=59, second=59)
+        return f"{(moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
     @field_validator("user_agent")
     @classmethod
@@ -154,6 +163,14 @@ class CommonCrawlConfig(Config):
         if self.fetched_from and self.fetched_to and self.fetched_from > self.fetched_to:
             raise ValueError("fetched_from is later than fetched_to: nothing could match")
         return self
+
+    def first_stamp(self) -> str:
+        """`fetched_from` as indexes write it, `YYYYMMDDhhmmss`; below every time when there is none."""
+        return re.sub(r"\D", "", self.fetched_from) if self.fetched_from else "0"
+
+    def last_stamp(self) -> str:
+        """`fetched_to` likewise; above every time when there is none."""
+        return re.sub(r"\D", "", self.fetched_to) if self.fetched_to else "9"
 
     def patterns(self) -> tuple[UrlPattern, ...]:
         """What URLs may match, without repetitions, in the order of the fields; raises `PatternError`."""

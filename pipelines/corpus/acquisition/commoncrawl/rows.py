@@ -105,8 +105,8 @@ def conditions(config: CommonCrawlConfig) -> Conditions:
         main_language=config.main_language,
         mime=frozenset(config.mime),
         status=frozenset(config.status),
-        first=stamp(config.fetched_from) if config.fetched_from else "",
-        last=stamp(config.fetched_to) if config.fetched_to else "9",
+        first=config.first_stamp(),
+        last=config.last_stamp(),
         subsets=frozenset(config.subsets),
         max_length=config.max_record_bytes,
     )

@@ -30,7 +30,7 @@ PAGE_LINES = 40
 
 
 class Ask:
-    """One request as faults see it: path, query, the range asked for, and how often this very request came."""
+    """One request as faults see it: path, query, range, and how often it came before (a range: to the same end)."""
 
     def __init__(self, path: str, query: dict[str, list[str]], span: tuple[int, int] | None, times: int) -> None:
         self.path, self.query, self.span, self.times = path, query, span, times
@@ -170,7 +170,8 @@ class Mirror:
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", handler.headers.get("Range", ""))
         span = (int(asked[1]), int(asked[2]) + 1) if asked else None
         with self._lock:
-            times = self.asked.count((handler.path, span))
+            end = span and span[1]
+            times = sum(path == handler.path and (known and known[1]) == end for path, known in self.asked)
             self.asked.append((handler.path, span))
         fault = self.fault(Ask(parts.path, query, span, times))
         if fault is not None and fault.split()[0] in ("429", "503", "500", "404", "403", "301"):
