@@ -137,7 +137,7 @@ def _crawled(mill: Mill, action: Action, crawl: CrawlConfig) -> tuple[list[Part]
         mill.runner.tell(f"crawling {action.partition}", moment.pages, crawl.max_pages, moment.pages)
 
     summary = run_crawl(crawl, work, progress=progress)
-    files = _archived(mill, work, summary.files)
+    files = _archived(mill, work, summary.files) | {"log": store_table(mill.store, summary.log)}
     mill.runner.spent.append(f"crawl/{action.digest}")
     counts = {"files": len(summary.files), "pages": summary.pages, "bytes": summary.bytes, "urls": summary.urls_seen}
     facts: dict[str, object] = {f"outcome/{name}": count for name, count in summary.outcomes.items()}

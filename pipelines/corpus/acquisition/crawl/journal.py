@@ -57,6 +57,13 @@ class Journal:
         data = json.dumps(event, separators=(",", ":"), ensure_ascii=True).encode() + b"\n"
         self._stream.write(data)
 
+    def replay(self) -> Iterator[Event]:
+        """All events that are in the file by now, one at a time, without the header."""
+        with self._path.open("rb") as stream:
+            next(stream)
+            for line in stream:
+                yield json.loads(line)
+
     def keep_before(self, lost: Callable[[Event], bool]) -> None:
         """Cut the journal before the first event that is `lost`."""
         for index, event in enumerate(self.events):
