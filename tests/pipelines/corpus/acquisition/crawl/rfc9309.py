@@ -15,7 +15,7 @@ class Reference:
 
     def __init__(self, text: str) -> None:
         self.patterns: list[str] = []
-        self._groups: list[tuple[list[str], list[tuple[bool, str]]]] = []
+        self._groups: list[tuple[list[str], list[tuple[int, bool, re.Pattern[str]]]]] = []
         closed = True
         for line in re.split(r"\r\n|\r|\n", text):
             key, colon, value = (part.strip() for part in line.partition("#")[0].partition(":"))
@@ -30,7 +30,8 @@ class Reference:
                 continue
             closed = True
             if key in ("allow", "disallow") and value and self._groups:
-                self._groups[-1][1].append((key == "allow", _encoded(value)))
+                pattern = _encoded(value)
+                self._groups[-1][1].append((len(pattern), key == "allow", _compiled(pattern)))
                 self.patterns.append(value)
 
     def allows(self, path: str, agent: str) -> bool:
@@ -38,16 +39,17 @@ class Reference:
         rules = [rule for agents, rules in self._groups if agent.lower() in agents for rule in rules]
         if not any(agent.lower() in agents for agents, _ in self._groups):
             rules = [rule for agents, rules in self._groups if "*" in agents for rule in rules]
-        matching = [(len(pattern), allow) for allow, pattern in rules if _matches(pattern, _encoded(path))]
+        encoded = _encoded(path)
+        matching = [(length, allow) for length, allow, pattern in rules if pattern.match(encoded)]
         return path == "/robots.txt" or max(matching, default=(0, True))[1]
 
 
 def _encoded(text: str) -> str:
-    escaped = quote(text, safe="/%*$?=&:;,+@!~'()[]-_.")
+    escaped = quote(text, safe="/%*$?=&:;,+@!~'()-_.")
     return re.sub(r"%([0-9a-fA-F]{2})", lambda match: f"%{match[1].upper()}", escaped)
 
 
-def _matches(pattern: str, path: str) -> bool:
+def _compiled(pattern: str) -> re.Pattern[str]:
     end = pattern.endswith("$")
     body = "".join(".*" if character == "*" else re.escape(character) for character in pattern.removesuffix("$"))
-    return re.match(body + ("$" if end else ""), path, re.DOTALL) is not None
+    return re.compile(body + ("$" if end else ""), re.DOTALL)
