@@ -122,7 +122,7 @@ def _selected(
         raise CommonCrawlError(
             f"the index {'cannot be read' if error.lasting else 'does not answer'}: {error}. A part of an index would "
             "be a wrong selection, so nothing is fetched; what was looked up is kept, run it again to go on"
-        ) from error
+        ) from None
 
 
 def _planned(config: CommonCrawlConfig, selection: Selection, journal: Journal) -> list[Range]:

@@ -51,7 +51,7 @@ class ColumnarIndex:
         try:
             lines = gzip.decompress(body).decode().split()
         except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-            raise CommonCrawlError(f"{self._config.data_url}/{path} is no list of files: {error}") from error
+            raise CommonCrawlError(f"{self._config.data_url}/{path} is no list of files: {error}") from None
         wanted = tuple(f"/subset={subset}/" for subset in self._config.subsets)
         found = [
             line
@@ -70,7 +70,7 @@ class ColumnarIndex:
         except (pa.ArrowException, OSError, ValueError) as error:
             if stream.failure is not None:
                 raise stream.failure from error
-            raise CommonCrawlError(f"{self._config.data_url}/{unit} cannot be read as Parquet: {error}") from error
+            raise CommonCrawlError(f"{self._config.data_url}/{unit} cannot be read as Parquet: {error}") from None
 
     def _groups(self, crawl: str, unit: str, stream: "_RangeFile", skip: int) -> Iterator[Step]:
         file = pq.ParquetFile(pa.PythonFile(stream, mode="r"), pre_buffer=True)

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from pipelines.core.errors import GristmillError
+
 JOURNAL_NAME = "crawl.journal.jsonl"
 
 Event = dict[str, Any]
 
 
-class JournalError(RuntimeError):
+class JournalError(GristmillError):
     """The folder holds another crawl, or one that is running."""
 
 
