@@ -9,13 +9,13 @@ A page is at most 5 blocks of 3,000 rows, about 7 MB; a pattern without captures
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from pipelines.corpus.acquisition.commoncrawl.client import Client
 from pipelines.corpus.acquisition.commoncrawl.config import CommonCrawlConfig
 from pipelines.corpus.acquisition.commoncrawl.errors import CommonCrawlError
-from pipelines.corpus.acquisition.commoncrawl.patterns import UrlPattern, split_url
+from pipelines.corpus.acquisition.commoncrawl.patterns import PatternSet
 from pipelines.corpus.acquisition.commoncrawl.rows import IndexRow, conditions
 from pipelines.corpus.acquisition.commoncrawl.steps import Step, tally
 
@@ -55,8 +55,9 @@ class CdxIndex:
             if not lines or attempt == PAGE_ATTEMPTS - 1 or _parsed(lines[-1]) is not None:
                 break
         rows = [_row(crawl, _parsed(line)) for line in lines]
-        earlier = list(self._patterns.values())[: list(self._patterns).index(name)]
-        fresh = [row for row in rows if row is None or not _brought_by(earlier, row)]
+        # Pages of an earlier pattern have brought a row that it means too: one row, however many patterns overlap.
+        earlier = PatternSet(list(self._patterns.values())[: list(self._patterns).index(name)])
+        fresh = [row for row in rows if row is None or not earlier.matches(row.url)]
         repeated = {"repeated": len(rows) - len(fresh)} if len(fresh) < len(rows) else {}
         yield tally(fresh, self._judge, last=True, before=repeated)
 
@@ -109,12 +110,6 @@ class CdxIndex:
         if config.fetched_to:
             query["to"] = config.last_stamp()
         return query
-
-
-def _brought_by(patterns: Iterable[UrlPattern], row: IndexRow) -> bool:
-    """Whether another pattern's pages have the row too, so that it is one row however many patterns overlap."""
-    host, path = split_url(row.url)
-    return any(pattern.matches(host, path) for pattern in patterns)
 
 
 def _one_of(values: Any) -> str:

@@ -10,7 +10,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -144,7 +144,7 @@ class ColumnarIndex:
         config = self._config
         tests = []
         if self._patterns:
-            tests.append(_any_of(_pattern_mask(table, item) for item in self._patterns))
+            tests.append(_pattern_mask(table, self._patterns))
         if config.status:
             tests.append(pc.is_in(table["fetch_status"].cast(pa.int64()), pa.array(config.status, pa.int64())))
         if config.mime:
@@ -204,20 +204,24 @@ def _taken(file: Any, number: int, columns: list[str], chosen: Any) -> list[dict
     return rows
 
 
-def _pattern_mask(table: pa.Table, pattern: UrlPattern) -> Any:
-    if pattern.kind == "tld":
-        return pc.equal(table["url_host_tld"], pattern.host)
-    tail = re.escape(pattern.host)
-    return pc.match_substring_regex(
-        table[_HOST], rf"^(.+\.)?{tail}$" if pattern.kind == "domain" else rf"^(www\d*\.)?{tail}$"
-    )
-
-
-def _any_of(masks: Iterable[Any]) -> Any:
-    found = None
-    for mask in masks:
-        found = mask if found is None else pc.or_kleene(found, mask)
-    return found
+def _pattern_mask(table: pa.Table, patterns: Sequence[UrlPattern]) -> Any:
+    """Rows whose host is meant; paths are the judge's."""
+    masks = []
+    names: dict[str, list[str]] = {}
+    for item in patterns:
+        names.setdefault(item.kind if item.kind in ("domain", "tld") else "host", []).append(item.host)
+    if "tld" in names:
+        masks.append(pc.is_in(table["url_host_tld"], pa.array(names["tld"])))
+    if "host" in names:
+        bare = pc.replace_substring_regex(table[_HOST], r"^www\d*\.", "")
+        masks.append(pc.is_in(bare, pa.array(names["host"])))
+    if "domain" in names:
+        tails = "|".join(map(re.escape, names["domain"]))
+        masks.append(pc.match_substring_regex(table[_HOST], rf"(^|\.)({tails})$"))
+    mask = masks[0]
+    for other in masks[1:]:
+        mask = pc.or_kleene(mask, other)
+    return mask
 
 
 def _holds(bounds: tuple[Any, Any] | None, values: Iterable[Any]) -> bool:

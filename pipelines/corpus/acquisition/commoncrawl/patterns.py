@@ -5,6 +5,7 @@ pattern means the same. A path is compared as it is written in the URL, with its
 """
 
 import re
+from collections.abc import Iterable
 from typing import Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
@@ -62,6 +63,28 @@ class UrlPattern(NamedTuple):
         """Parameters of the CDX server (https://github.com/webrecorder/pywb/wiki/CDX-Server-API)."""
         kind = "domain" if self.kind == "tld" else self.kind
         return {"url": self.host + self.path, "matchType": kind}
+
+
+class PatternSet:
+    """Patterns by host, so that a URL is compared only with those of its host and the domains above it."""
+
+    def __init__(self, patterns: Iterable[UrlPattern]) -> None:
+        self._by_host: dict[str, list[UrlPattern]] = {}
+        for pattern in patterns:
+            self._by_host.setdefault(pattern.host, []).append(pattern)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_host)
+
+    def matches(self, url: str) -> bool:
+        """Whether one of the patterns means the URL."""
+        host, path = split_url(url)
+        name = host
+        while name:
+            if any(pattern.matches(host, path) for pattern in self._by_host.get(name, ())):
+                return True
+            name = name.partition(".")[2]
+        return False
 
 
 def split_url(url: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import xxhash
 
 from pipelines.corpus.acquisition.commoncrawl.config import CommonCrawlConfig
-from pipelines.corpus.acquisition.commoncrawl.patterns import UrlPattern, split_url
+from pipelines.corpus.acquisition.commoncrawl.patterns import PatternSet
 
 _SUBSET = re.compile(r"(?:^|/)(warc|crawldiagnostics|robotstxt)/[^/]+$")
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/=+-]{0,399}")
@@ -64,7 +64,7 @@ SELECTION_SCHEMA: Final = pa.schema(
 class Conditions:
     """The conditions of a selection in the form that rows are compared with."""
 
-    patterns: tuple[UrlPattern, ...]
+    patterns: PatternSet
     languages: frozenset[str]
     main_language: bool
     mime: frozenset[str]
@@ -90,17 +90,15 @@ class Conditions:
             return "language"
         if not self.first <= row.timestamp <= self.last:
             return "fetch_time"
-        if self.patterns:
-            host, path = split_url(row.url)
-            if not any(pattern.matches(host, path) for pattern in self.patterns):
-                return "url"
+        if self.patterns and not self.patterns.matches(row.url):
+            return "url"
         return "too_big" if row.length > self.max_length else None
 
 
 def conditions(config: CommonCrawlConfig) -> Conditions:
     """The judge of one selection."""
     return Conditions(
-        patterns=config.patterns(),
+        patterns=PatternSet(config.patterns()),
         languages=frozenset(config.languages),
         main_language=config.main_language,
         mime=frozenset(config.mime),

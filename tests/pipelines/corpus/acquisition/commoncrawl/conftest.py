@@ -11,10 +11,10 @@ from tests.shared_data import shared
 
 @pytest.fixture(scope="module")
 def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
-    """Five real archives, of the largest its first 60 pages."""
+    """Five real archives, of the largest its first 25 pages."""
     large, *rest = (shared(name) for name in ARCHIVES)
     first = tmp_path_factory.mktemp("archives") / "first.warc.gz"
-    first.write_bytes(large.read_bytes()[: int(rows_of("", large)[60]["offset"])])
+    first.write_bytes(large.read_bytes()[: int(rows_of("", large)[25]["offset"])])
     with running(Mirror([first, *rest])) as server:
         yield server
 

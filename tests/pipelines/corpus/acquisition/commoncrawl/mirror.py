@@ -26,7 +26,7 @@ from warcio.archiveiterator import ArchiveIterator
 
 CRAWL = "CC-MAIN-2024-22"
 LANGUAGES = ("eng", "deu,eng", "eng,zho", "zho", None)
-PAGE_LINES = 40
+PAGE_LINES = 15
 
 
 class Ask:

@@ -91,15 +91,15 @@ def test_row_groups_and_columns_that_cannot_match_are_not_fetched(mirror: Mirror
 def test_caps_sample_by_hash_and_nest(mirror: Mirror, tmp_path: Path) -> None:
     """A smaller cap keeps a part of what a larger one keeps, from everywhere; another seed keeps others."""
     sets = {}
-    for size in (5, 20, 50):
+    for size in (4, 10, 20):
         done = run(mirror, tmp_path / str(size), max_records=size)
         assert len(done.table) == size < done.estimate.matched
         sets[size] = {(row["filename"], row["offset"]) for row in done.table.to_pylist()}
         assert [(row["filename"], row["offset"]) for row in done.table.to_pylist()] == sorted(sets[size])
-    assert sets[5] < sets[20] < sets[50]
-    assert {row["filename"] for row in done.table.to_pylist()} >= {name for name, _ in sets[5]}
-    other = run(mirror, tmp_path / "other", max_records=20, seed=1)
-    assert {(row["filename"], row["offset"]) for row in other.table.to_pylist()} != sets[20]
+    assert sets[4] < sets[10] < sets[20]
+    assert {row["filename"] for row in done.table.to_pylist()} >= {name for name, _ in sets[4]}
+    other = run(mirror, tmp_path / "other", max_records=10, seed=1)
+    assert {(row["filename"], row["offset"]) for row in other.table.to_pylist()} != sets[10]
     few = run(mirror, tmp_path / "bytes", max_bytes=200_000)
     assert 0 < few.stored <= 200_000 < few.estimate.matched_bytes
 
@@ -193,17 +193,19 @@ def test_files_are_cut_at_their_size(mirror: Mirror, tmp_path: Path) -> None:
 
 
 def test_another_selection_in_the_folder_is_refused(mirror: Mirror, tmp_path: Path) -> None:
-    run(mirror, tmp_path, tlds=["uk"])
+    first = run(mirror, tmp_path, tlds=["org"], max_records=5)
     with pytest.raises(JournalError, match="another config"):
         run(mirror, tmp_path, tlds=["br"])
-    assert run(mirror, tmp_path, tlds=["uk"], concurrency=5, gap_bytes=1, data_url="http://127.0.0.1:1").outcomes
+    elsewhere = {"concurrency": 5, "gap_bytes": 1, "data_url": "http://127.0.0.1:1"}
+    assert run(mirror, tmp_path, tlds=["org"], max_records=5, **elsewhere).table.equals(first.table)
 
 
 def test_requests_keep_the_pace(mirror: Mirror, tmp_path: Path) -> None:
     clock = FakeClock()
     start = clock.now
-    done = run(mirror, tmp_path, clock, tlds=["uk"], requests_per_second=0.5, concurrency=4, max_range_bytes=1)
-    assert clock.now - start >= 2.0 * (len(done.table) - 1)
+    pace = {"requests_per_second": 0.5, "concurrency": 4, "max_range_bytes": 1}
+    done = run(mirror, tmp_path, clock, tlds=["org"], max_records=6, **pace)
+    assert len(done.table) == 6 and clock.now - start >= 2.0 * (6 - 1)
 
 
 def test_kills_fetch_nothing_twice(mirror: Mirror, tmp_path: Path) -> None:
@@ -227,7 +229,7 @@ def test_kills_fetch_nothing_twice(mirror: Mirror, tmp_path: Path) -> None:
     while True:
         process = subprocess.Popen([sys.executable, "-c", program, config, str(folder)])
         before = len(mirror.asked)
-        while process.poll() is None and len(mirror.asked) < before + 18:
+        while process.poll() is None and len(mirror.asked) < before + 25:
             time.sleep(0.002)
         if process.poll() is not None:
             assert process.returncode == 0
@@ -236,7 +238,7 @@ def test_kills_fetch_nothing_twice(mirror: Mirror, tmp_path: Path) -> None:
         process.wait()
         kills += 1
         assert kills < 30
-    assert kills >= 2
+    assert kills >= 1
     times = Counter(mirror.ranges())
     # The few that were in flight at a kill, at most twice the concurrency, are asked again.
     assert sum(count - 1 for count in times.values()) <= 4 * kills
