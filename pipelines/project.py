@@ -97,6 +97,10 @@ class SourceConfig(Config):
                 "a source has exactly one of crawl, commoncrawl, path and inbox; this one has "
                 f"{', '.join(kinds) or 'none'}"
             )
+        if (self.crawl or self.commoncrawl) and self.reader.format != "warc":
+            raise ValueError(
+                f"what is crawled or selected is kept as WARC: reader.format warc, not {self.reader.format}"
+            )
         return self
 
     def declared_batches(self) -> dict[str, BatchConfig]:

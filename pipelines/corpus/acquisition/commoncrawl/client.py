@@ -60,6 +60,7 @@ class Client:
             headers={"User-Agent": config.user_agent, "Accept-Encoding": "identity"},
         )
         self._turn = threading.Lock()
+        self._stopped = threading.Event()
         self._next = float("-inf")
         self.received = 0
         self.requests = 0
@@ -104,6 +105,10 @@ class Client:
 
         return self._persist(path, once)
 
+    def stop(self) -> None:
+        """Let requests that are being retried fail at once: nobody waits for them any more."""
+        self._stopped.set()
+
     def close(self) -> None:
         self._pool.clear()
 
@@ -116,9 +121,11 @@ class Client:
                 failed = FetchError(error.reason, f"{self._base}/{address}: {error.detail}", lasting=error.lasting)
                 asked = error.wait
             except (HTTPError, OSError, ValueError) as error:
-                failed = FetchError("unreachable", f"{self._base}/{address}: {type(error).__name__}", lasting=False)
+                failed = FetchError(
+                    "unreachable", f"{self._base}/{address}: {type(error).__name__}: {str(error)[:200]}", lasting=False
+                )
                 asked = None
-            if failed.lasting or attempt == config.retries:
+            if failed.lasting or attempt == config.retries or self._stopped.is_set():
                 raise failed
             # Full waits differ by up to half, so that clients that failed together do not return together.
             wait = min(config.backoff_seconds * 2**attempt, config.max_backoff_seconds)

@@ -106,9 +106,11 @@ class _Desk:
                         self._take(*ahead.popleft())
                 while ahead:
                     self._take(*ahead.popleft())
-            finally:
+            except BaseException:
+                place.stop()
                 for _, future in ahead:
                     future.cancel()
+                raise
         self._settle_waiting()
 
     def _take(self, item: Range, future: Future[Answer]) -> None:

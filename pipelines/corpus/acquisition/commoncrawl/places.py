@@ -19,6 +19,8 @@ class Place(Protocol):
 
     def get(self, path: str, *, limit: int) -> tuple[int, bytes]: ...
 
+    def stop(self) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -57,6 +59,9 @@ class _FilePlace:
             if error.reason != "http_404":
                 raise
             return 404, b""
+
+    def stop(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.corpus.acquisition.commoncrawl.acquire import acquire
+from pipelines.corpus.acquisition.commoncrawl.acquire import Progress, acquire
 from pipelines.corpus.acquisition.commoncrawl.client import Clockwork
 from pipelines.corpus.acquisition.commoncrawl.errors import CommonCrawlError
 from tests.pipelines.corpus.acquisition.commoncrawl.mirror import CRAWL, Ask, Mirror, running
@@ -144,3 +144,22 @@ def test_gunzip_of_the_index_list_is_checked(mirror: Mirror, tmp_path: Path) -> 
             run(mirror, tmp_path, index="columnar")
     finally:
         mirror.files[path] = whole
+
+
+def test_a_stopped_fetch_waits_for_no_retries(mirror: Mirror, tmp_path: Path) -> None:
+    """Somebody cancels while other requests are being retried with long waits: they end at their next attempt."""
+
+    class CancelledError(BaseException):
+        pass
+
+    def cancel(moment: Progress) -> None:
+        if moment.done:
+            raise CancelledError
+
+    first = min(int(row["offset"]) for row in mirror.rows if row["filename"].endswith("00000.warc.gz"))
+    mirror.fault = lambda ask: "503" if "/segments/" in ask.path and ask.span and ask.span[0] != first else None
+    clock = FakeClock()
+    config = settings(mirror, tlds=["com", "org"], max_range_bytes=1, concurrency=4, retries=1000)
+    with pytest.raises(CancelledError):
+        acquire(config, tmp_path, Clockwork(clock, clock.sleep, lambda: 1.0), cancel)
+    assert len(mirror.ranges()) < 1000
