@@ -98,9 +98,7 @@ class SourceConfig(Config):
                 f"{', '.join(kinds) or 'none'}"
             )
         if (self.crawl or self.commoncrawl) and self.reader.format != "warc":
-            raise ValueError(
-                f"what is crawled or selected is kept as WARC: reader.format warc, not {self.reader.format}"
-            )
+            raise ValueError(f"what is crawled or selected is WARC: reader.format is warc, not {self.reader.format}")
         return self
 
     def declared_batches(self) -> dict[str, BatchConfig]:
