@@ -16,7 +16,6 @@ Costs: about 1.5 ms a page of 45 KB beside the network (links, compression, jour
 
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +26,7 @@ from pipelines.corpus.acquisition.crawl.fetch import Exchange
 from pipelines.corpus.acquisition.crawl.frontier import Entry, Frontier
 from pipelines.corpus.acquisition.crawl.journal import JOURNAL_NAME, Event, Journal
 from pipelines.corpus.acquisition.crawl.links import PageLinks
+from pipelines.corpus.acquisition.crawl.pace import Pace
 from pipelines.corpus.acquisition.crawl.robots import Robots
 from pipelines.corpus.acquisition.crawl.scope import Scope
 from pipelines.corpus.acquisition.crawl.sitemaps import MAX_SITEMAP_DEPTH
@@ -38,14 +38,6 @@ CRAWLER: Final = Algorithm("crawler", 2)
 PREFIX: Final = "crawl"
 SYNC_EVERY: Final = 64
 """Settled URLs between two fsyncs: after a power cut at most these are fetched again; a kill loses none of them."""
-
-
-@dataclass(slots=True)
-class _Host:
-    """The pace of one host: whether a request runs, and from when the next may."""
-
-    busy: bool = False
-    free_from: float = float("-inf")
 
 
 def crawl(
@@ -110,7 +102,7 @@ class _Crawl:
         self._visitor = Visitor(config, clock=clock, sleep=sleep)
         self._writer: WarcWriter | None = None
         self._robots: dict[str, Robots] = {}
-        self._hosts: dict[str, _Host] = {}
+        self._pace = Pace(config, self._product, self._robots)
         self._flights: dict[Future[Any], tuple[str, Entry | None]] = {}
         self._results: dict[int, Visit] = {}
         self._pages = 0
@@ -212,21 +204,21 @@ class _Crawl:
         for entry in self._frontier.window()[: self._config.max_pages - self._pages]:
             if len(self._flights) >= self._config.concurrency:
                 return None
-            host = self._hosts.setdefault(urls.host_of(entry.url), _Host())
-            if entry.order in self._results or host.busy:
-                continue
             origin = urls.origin_of(entry.url)
+            if entry.order in self._results or self._pace.busy(origin):
+                continue
+            free_from = self._pace.free_from(origin)
             rules = self._robots.get(origin)
             fresh = rules is not None and now - rules.fetched <= robots.MAX_ROBOTS_AGE_SECONDS
             if rules is not None and fresh and not rules.allows(entry.url, self._product):
                 self._results[entry.order] = Visit(Exchange(entry.url, rules.refusal, date=now), PageLinks([], 0))
-            elif host.free_from > now:
-                soonest = host.free_from if soonest is None else min(soonest, host.free_from)
+            elif free_from > now:
+                soonest = free_from if soonest is None else min(soonest, free_from)
             else:
-                host.busy = True
+                self._pace.begin(origin)
                 if fresh:
                     visit = self._visitor.sitemap if entry.sitemap else self._visitor.page
-                    flight: Future[Any] = pool.submit(visit, entry.url, self._delay(origin))
+                    flight: Future[Any] = pool.submit(visit, entry.url, self._pace.delay(origin))
                     self._flights[flight] = (origin, entry)
                 else:
                     self._flights[pool.submit(self._visitor.robots, origin)] = (origin, None)
@@ -253,9 +245,7 @@ class _Crawl:
                 self._journal.append({"event": "robots", "origin": self._relative(f"{origin}/"), **rules.to_json()})
             else:
                 self._results[entry.order] = flight.result()
-            host = self._hosts[urls.split_origin(origin)[1]]
-            host.busy = False
-            host.free_from = self._clock() + self._delay(origin)
+            self._pace.end(origin, self._clock())
 
     def _head_is_settled(self) -> bool:
         window = self._frontier.window()
@@ -350,15 +340,6 @@ class _Crawl:
         )
 
     # -- small things --------------------------------------------------------------------------------------------
-
-    def _delay(self, origin: str) -> float:
-        """Seconds to leave a host alone: what is declared for it, else the longer of our delay and its crawl-delay."""
-        declared = self._config.host_delays.get(urls.split_origin(origin)[1])
-        if declared is not None:
-            return declared
-        rules = self._robots.get(origin)
-        asked = rules.crawl_delay(self._product) if rules is not None else None
-        return max(self._config.delay_seconds, asked or 0.0)
 
     def _bound(self) -> str | None:
         if self._pages >= self._config.max_pages:
