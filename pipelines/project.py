@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator,
 from pipelines.core.config import Config, operational
 from pipelines.core.documents import KEY_LENGTH, split_key
 from pipelines.corpus.acquisition.cards import SourceCard
+from pipelines.corpus.acquisition.commoncrawl.config import CommonCrawlConfig
 from pipelines.corpus.acquisition.config import ReaderConfig
 from pipelines.corpus.acquisition.crawl.config import CrawlConfig
 from pipelines.corpus.acquisition.dataset_layout import DatasetConfig
@@ -53,6 +54,9 @@ class BatchConfig(Config):
     crawl: dict[str, Any] | None = Field(
         None, description="Crawl settings of this batch that differ from the source's."
     )
+    commoncrawl: dict[str, Any] | None = Field(
+        None, description="Common Crawl settings of this batch that differ from the source's, e.g. its `crawls`."
+    )
     after: str | None = operational(
         None, "An asset that must exist before this batch is sealed, e.g. `nano/base_checkpoint`: it arrives later."
     )
@@ -64,6 +68,9 @@ class SourceConfig(SourceCard):
     domain: LaneName = Field(description="Name of the domain: reports, held-out sets and mixtures are kept by domain.")
     language: str | None = Field(None, description="Declared language (ISO 639-1); documents are still identified.")
     crawl: CrawlConfig | None = Field(None, description="Crawl settings, for a source that is crawled by us.")
+    commoncrawl: CommonCrawlConfig | None = Field(
+        None, description="A selection of Common Crawl, for a source whose records are fetched from its archives."
+    )
     path: str | None = operational(
         None,
         "File or folder: absolute, relative to the project file, `package:NAME/inner/path`, `stdlib:`, or a URL that "
@@ -93,12 +100,15 @@ class SourceConfig(SourceCard):
 
     @model_validator(mode="after")
     def _one_kind(self) -> "SourceConfig":
-        kinds = [name for name in ("crawl", "path", "inbox") if getattr(self, name) is not None]
+        kinds = [name for name in ("crawl", "commoncrawl", "path", "inbox") if getattr(self, name) is not None]
         named = all(batch.path for batch in self.batches.values()) and self.batches
         if len(kinds) != 1 and not (not kinds and named):
             raise ValueError(
-                f"a source has exactly one of crawl, path and inbox; this one has {', '.join(kinds) or 'none'}"
+                "a source has exactly one of crawl, commoncrawl, path and inbox; this one has "
+                f"{', '.join(kinds) or 'none'}"
             )
+        if (self.crawl or self.commoncrawl) and self.reader.format != "warc":
+            raise ValueError(f"what is crawled or selected is WARC: reader.format is warc, not {self.reader.format}")
         return self
 
     def declared_batches(self) -> dict[str, BatchConfig]:
@@ -314,17 +324,24 @@ class Project(Config):
         yield from self._dangling_batches()
 
     def _crawl_overrides(self, source: str, batch: str) -> Iterator[Dangling]:
-        """What a batch says of its crawl is checked as the source's own settings are."""
-        base, changes = self.corpus.sources[source].crawl, self.corpus.sources[source].batches[batch].crawl
-        location = ("corpus", "sources", source, "batches", batch, "crawl")
-        if changes is not None and base is None:
-            yield location, f"the source {source!r} is not crawled", "crawl", []
-        elif changes is not None and base is not None:
-            try:
-                CrawlConfig.model_validate({**base.model_dump(), **changes})
-            except ValidationError as error:
-                for item in error.errors(include_url=False):
-                    yield (*location, *item["loc"]), item["msg"], str(item["loc"][-1]), list(CrawlConfig.model_fields)
+        """What a batch says of its crawl or selection is checked as the source's own settings are."""
+        settings = self.corpus.sources[source]
+        kinds: dict[str, tuple[type[Config], str]] = {
+            "crawl": (CrawlConfig, "is not crawled"),
+            "commoncrawl": (CommonCrawlConfig, "does not select from Common Crawl"),
+        }
+        for section, (kind, lack) in kinds.items():
+            base, changes = getattr(settings, section), getattr(settings.batches[batch], section)
+            location = ("corpus", "sources", source, "batches", batch, section)
+            if changes is not None and base is None:
+                yield location, f"the source {source!r} {lack}", section, []
+            elif changes is not None:
+                try:
+                    kind.model_validate({**base.model_dump(), **changes})
+                except ValidationError as error:
+                    for item in error.errors(include_url=False):
+                        place = (*location, *item["loc"])
+                        yield place, item["msg"], str(place[-1]), list(kind.model_fields)
 
     def _dangling_batches(self) -> Iterator[Dangling]:
         declared = [

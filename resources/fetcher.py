@@ -1,10 +1,15 @@
-"""Runs a crawl for real: starts the site if the crawl wants one, and passes the clock that the library lacks."""
+"""Runs crawls and selections for real: starts the site if a crawl wants one, and passes the clock a library lacks."""
 
+import random
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pipelines.corpus.acquisition.commoncrawl.acquire import Acquired, acquire
+from pipelines.corpus.acquisition.commoncrawl.acquire import Progress as Moment
+from pipelines.corpus.acquisition.commoncrawl.client import Clockwork
+from pipelines.corpus.acquisition.commoncrawl.config import CommonCrawlConfig
 from pipelines.corpus.acquisition.crawl.config import CrawlConfig
 from pipelines.corpus.acquisition.crawl.crawler import crawl
 from pipelines.corpus.acquisition.crawl.summary import CrawlSummary, Progress
@@ -27,6 +32,13 @@ def run_crawl(
         return crawl(
             started, out_dir, base_url=base_url, clock=wall_clock(), sleep=time.sleep, progress=progress, pages=pages
         )
+
+
+def run_selection(
+    config: CommonCrawlConfig, out_dir: Path, *, progress: Callable[[Moment], None] = lambda _: None
+) -> Acquired:
+    """Select from Common Crawl and fetch into `out_dir`, or go on with what it holds."""
+    return acquire(config, out_dir, Clockwork(wall_clock(), time.sleep, random.random), progress)
 
 
 def wall_clock() -> Callable[[], float]:

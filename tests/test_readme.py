@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from assets.cli import _parser
-from pipelines.project import Project
+from pipelines.project import Project, SourceConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -38,6 +38,12 @@ def test_the_example_project_is_valid() -> None:
     assert example
     project = Project.model_validate(yaml.safe_load(example[1]))
     assert list(project.dangling_names()) == []
+
+
+def test_the_example_sources_are_valid() -> None:
+    for example in re.findall(r"```yaml\n( .*?)```", README, re.S):
+        for source in yaml.safe_load(example).values():
+            SourceConfig.model_validate(source)
 
 
 def test_every_folder_of_the_table_exists() -> None:

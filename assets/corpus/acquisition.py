@@ -1,4 +1,4 @@
-"""The root of every source: a sealed inventory, and for crawls the archive files that our crawler wrote."""
+"""The root of every source: a sealed inventory, and for crawls and selections the archive files that we wrote."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,11 @@ from assets.automation.arrivals import SEAL, inbox_folders
 from assets.recipe import Made, Recipe, Scope
 from pipelines.core.artifacts import Artifact, read_table
 from pipelines.core.documents import split_key
-from pipelines.core.manifest import CheckRecord, Part
+from pipelines.core.manifest import CheckRecord, Part, StoredFile
 from pipelines.corpus.acquisition.cards import CARD_SCHEMA, SOURCE_CARDS, SourceCard
+from pipelines.corpus.acquisition.commoncrawl.acquire import Progress as Moment
+from pipelines.corpus.acquisition.commoncrawl.config import CommonCrawlConfig
+from pipelines.corpus.acquisition.commoncrawl.selection import SELECTION
 from pipelines.corpus.acquisition.crawl.config import CrawlConfig
 from pipelines.corpus.acquisition.crawl.crawler import CRAWLER
 from pipelines.corpus.acquisition.crawl.summary import Progress
@@ -22,14 +25,14 @@ from pipelines.corpus.acquisition.packages import resolve_path
 from pipelines.corpus.acquisition.remote import Remote, is_url, read_remote, take_remote_inventory
 from pipelines.evaluation.reports.source_cards import source_cards_html
 from pipelines.project import Project
-from resources.fetcher import run_crawl
+from resources.fetcher import run_crawl, run_selection
 from resources.mill import Mill
 from resources.stages import Action, store_bytes, store_raw, store_table
 
 CHECKS = {
     "not_empty": "the batch holds at least one file",
-    "conserved": "everything that was found is counted once: a crawl's URLs by outcome, files as inventoried or "
-    "skipped with the reason",
+    "conserved": "everything that was found is counted once: a crawl's URLs and a selection's rows by outcome, files as "
+    "inventoried or skipped with the reason",
 }
 CARD_WARNINGS = {"complete": "every card says licence, origin, revision and day of collection"}
 
@@ -62,7 +65,7 @@ def recipes(project: Project) -> list[Recipe]:
             kinds=frozenset({"warc", "arrow"}),
             scope=Scope.BATCHES,
             inputs={},
-            algorithms=(INVENTORY, CRAWLER),
+            algorithms=(INVENTORY, CRAWLER, SELECTION),
             config=_config,
             settled=_sealed_before,
             make=_make,
@@ -114,12 +117,14 @@ def _sealed_before(mill: Mill, key: str | None) -> Artifact | None:
 def _config(project: Project, key: str | None) -> dict[str, Any]:
     if key is None:
         return {
-            name: source.crawl.identity() if source.crawl else {} for name, source in project.corpus.sources.items()
+            name: section.identity() if (section := source.crawl or source.commoncrawl) else {}
+            for name, source in project.corpus.sources.items()
         }
-    crawl = crawl_config(project, key)
+    crawl, selection = crawl_config(project, key), selection_config(project, key)
     dataset = project.source_of(key).dataset
     return {
         "crawl": crawl.identity() if crawl else None,
+        "commoncrawl": selection.identity() if selection else None,
         "include": list(_patterns(project, key)[0]),
         "dataset": dataset.identity() if dataset else None,
     }
@@ -132,6 +137,15 @@ def crawl_config(project: Project, key: str) -> CrawlConfig | None:
         return None
     overrides = (batch.crawl or {}) if batch else {}
     return CrawlConfig.model_validate({**source.crawl.model_dump(), **overrides})
+
+
+def selection_config(project: Project, key: str) -> CommonCrawlConfig | None:
+    """The Common Crawl settings of a batch, likewise."""
+    source, batch = project.source_of(key), project.batch_of(key)
+    if source.commoncrawl is None:
+        return None
+    overrides = (batch.commoncrawl or {}) if batch else {}
+    return CommonCrawlConfig.model_validate({**source.commoncrawl.model_dump(), **overrides})
 
 
 def source_root(mill: Mill, key: str) -> Path | Remote:
@@ -155,11 +169,16 @@ def _patterns(project: Project, key: str) -> tuple[tuple[str, ...], tuple[str, .
 
 def _make(mill: Mill, action: Action) -> Made:
     key = action.partition or ""
-    crawl = crawl_config(mill.project, key)
-    parts, facts = _crawled(mill, action, crawl) if crawl else _inventoried(mill, key)
+    crawl, selection = crawl_config(mill.project, key), selection_config(mill.project, key)
+    if crawl:
+        parts, facts = _crawled(mill, action, crawl)
+    elif selection:
+        parts, facts = _selected(mill, action, selection)
+    else:
+        parts, facts = _inventoried(mill, key)
     rows = sum(part.files["files"].rows or 0 for part in parts)
     check = CheckRecord(name="not_empty", passed=rows > 0, description=CHECKS["not_empty"], values={"files": rows})
-    return parts, [check, _conserved(mill, parts, facts, "urls" if crawl else "found")], facts
+    return parts, [check, _conserved(mill, parts, facts, "urls" if crawl or selection else "found")], facts
 
 
 def _conserved(mill: Mill, parts: list[Part], facts: Mapping[str, Any], found: str) -> CheckRecord:
@@ -233,9 +252,38 @@ def _crawled(mill: Mill, action: Action, crawl: CrawlConfig) -> tuple[list[Part]
         mill.runner.tell(f"crawling {action.partition}", moment.pages, crawl.max_pages, moment.pages)
 
     summary = run_crawl(crawl, work, progress=progress)
+    files = _archived(mill, work, summary.files) | {"log": store_table(mill.store, summary.log)}
+    mill.runner.spent.append(f"crawl/{action.digest}")
+    counts = {"files": len(summary.files), "pages": summary.pages, "bytes": summary.bytes, "urls": summary.urls_seen}
+    facts: dict[str, object] = {f"outcome/{name}": count for name, count in summary.outcomes.items()}
+    facts |= {f"robots/{host}": verdict for host, verdict in summary.robots.items()}
+    return [Part(name="00000", files=files, counts=counts)], {**facts, "bounded_by": summary.bounded_by or "nothing"}
+
+
+def _selected(mill: Mill, action: Action, selection: CommonCrawlConfig) -> tuple[list[Part], dict[str, Any]]:
+    folder = f"commoncrawl/{action.digest}"
+    work = mill.store.work_folder(folder)
+
+    def progress(moment: Moment) -> None:
+        mill.runner.hold.check()
+        mill.runner.tell(f"{moment.phase} {action.partition}", moment.done, moment.total, moment.done, moment.note)
+
+    done = run_selection(selection, work, progress=progress)
+    files = _archived(mill, work, done.files) | {"selection": store_table(mill.store, done.table)}
+    mill.runner.spent.append(folder)
+    counts = {"files": len(done.files), "bytes": done.stored, "urls": len(done.table), "rows": done.seen}
+    facts: dict[str, object] = {f"outcome/{name}": count for name, count in done.outcomes.items()}
+    facts |= {f"refused/{name}": count for name, count in done.refused.items()}
+    facts |= {f"estimate/{name}": value for name, value in done.estimate._asdict().items()}
+    mill.runner.notes |= {"received_bytes": done.received}
+    return [Part(name="00000", files=files, counts=counts)], facts
+
+
+def _archived(mill: Mill, work: Path, names: Sequence[str]) -> dict[str, StoredFile]:
+    """The archives of a work folder in the store, and their inventory."""
     rows: list[dict[str, Any]] = []
     files = {}
-    for name in summary.files:
+    for name in names:
         # A link, not a move: a kill between here and the reference finds the crawl whole in its folder.
         link = mill.store.scratch()
         os.link(work / name, link)
@@ -243,11 +291,7 @@ def _crawled(mill: Mill, action: Action, crawl: CrawlConfig) -> tuple[list[Part]
         files[f"archive/{name}"] = stored
         rows.append({"path": name, "bytes": stored.bytes, "digest": stored.object, "object": stored.object})
     files["files"] = store_table(mill.store, pa.Table.from_pylist(rows, schema=INVENTORY_WITH_OBJECTS))
-    mill.runner.spent.append(f"crawl/{action.digest}")
-    counts = {"files": len(rows), "pages": summary.pages, "bytes": summary.bytes, "urls": summary.urls_seen}
-    facts: dict[str, object] = {f"outcome/{name}": count for name, count in summary.outcomes.items()}
-    facts |= {f"robots/{host}": verdict for host, verdict in summary.robots.items()}
-    return [Part(name="00000", files=files, counts=counts)], {**facts, "bounded_by": summary.bounded_by or "nothing"}
+    return files
 
 
 INVENTORY_WITH_OBJECTS = pa.schema(

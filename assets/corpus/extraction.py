@@ -213,6 +213,8 @@ def _stopped(store: ArtifactStore, parts: list[Part]) -> dict[str, Any]:
         if row["reason"].startswith(STOPPED)
     ]
     return {"stopped": rows} if rows else {}
+
+
 def _here(task: UnitTask, file: TaskFile, folder: Path, fetched: list[dict[str, Any]]) -> UnitFile:
     """The file on this disk, fetched into `folder` if it is remote, and checked to be what was sealed."""
     if isinstance(file.place, Remote):
@@ -246,7 +248,8 @@ def _make(mill: Mill, action: Action) -> Made:
         if linked:
             identity["siblings"] = [(row["path"], row["digest"]) for row in linked]
         files, siblings = (tuple(_located(mill, key, row) for row in part) for part in (rows, linked))
-        tasks.append(UnitTask(mill.store, digest_json(identity), key, context, files, reader, config, stopped, siblings))
+        memo_key = digest_json(identity)
+        tasks.append(UnitTask(mill.store, memo_key, key, context, files, reader, config, stopped, siblings))
     rows_done = 0
 
     def done(index: int, memo: PartMemo) -> None:

@@ -17,6 +17,7 @@ from pipelines.core.config import Config, operational
 
 LOOPBACK = "127.0.0.1"
 REGEX_PREFIX = "re:"
+ROBOTS = "robots"
 
 
 class CrawlConfig(Config):
@@ -28,6 +29,16 @@ class CrawlConfig(Config):
     )
     site: Literal["pydoc"] | None = Field(
         None, description="A site that is started for the crawl: `pydoc` is the documentation server of Python itself."
+    )
+    sitemaps: tuple[str, ...] = Field(
+        (),
+        description="Sitemaps whose URLs are queued like seeds: URLs, paths of the site, or `robots` for those that "
+        "the robots.txt of crawled hosts name. Indexes, gzip, feeds and plain lists are read.",
+    )
+    max_sitemaps: PositiveInt = Field(100, description="Sitemaps fetched at most; later ones are `bound:sitemaps`.")
+    max_sitemap_urls: PositiveInt = Field(50_000, description="URLs read from one sitemap; more are `bound:links`.")
+    max_sitemap_bytes: PositiveInt = Field(
+        50 << 20, description="Bytes of one sitemap, as transferred and after decompression."
     )
     allow_hosts: tuple[str, ...] = Field(
         (), description="Hosts (`name` or `name:port`) that may be crawled besides those of the seeds."
@@ -146,10 +157,11 @@ class CrawlConfig(Config):
 
     @model_validator(mode="after")
     def _has_a_start(self) -> Self:
-        if not self.seeds and self.site is None:
-            raise ValueError("a crawl needs `seeds` (URLs) or a `site`")
+        listed = [item for item in self.sitemaps if item != ROBOTS]
+        if not self.seeds and not listed and self.site is None:
+            raise ValueError("a crawl needs `seeds` (URLs), `sitemaps` (URLs) or a `site`")
         if self.site is None and (
-            bad := [seed for seed in self.seeds if not re.match(r"https?://", seed, re.IGNORECASE)]
+            bad := [item for item in (*self.seeds, *listed) if not re.match(r"https?://", item, re.IGNORECASE)]
         ):
             raise ValueError(f"seed {bad[0]!r} is no http(s) URL; paths are for a crawl with a `site`")
         if self.site == "pydoc" and LOOPBACK not in self.allow_private_hosts:

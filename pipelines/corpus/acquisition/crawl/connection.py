@@ -26,7 +26,10 @@ class PrivateAddressError(Exception):
 
 
 def is_public(address: str) -> bool:
-    """True for a globally routable unicast address; embedded IPv4 (mapped, 6to4, NAT64) is judged as IPv4."""
+    """True for a globally routable unicast address; embedded IPv4 (mapped, 6to4, NAT64) is judged as IPv4.
+
+    Of IPv6 only 2000::/3 is: the rest is unassigned, local (fec0::/10, 64:ff9b:1::/48) or IPv4 in disguise (::a.b.c.d).
+    """
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         embedded = ip.ipv4_mapped or ip.sixtofour
@@ -34,10 +37,15 @@ def is_public(address: str) -> bool:
             embedded = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if embedded is not None:
             ip = embedded
-    return ip.is_global and not ip.is_multicast
+        elif ip not in _GLOBAL_UNICAST:
+            return False
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _SPECIAL)
 
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_SPECIAL = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("3fff::/20"))
+"""Protocol assignments, and documentation that Python 3.11 does not know yet."""
 
 
 class _HeadRecorder:

@@ -2,47 +2,42 @@
 
 What comes in: a `CrawlConfig`, a folder, the site's base URL, and the clock and sleep to use.
 Steps, for the URL at the head of the queue:
- 1. ask the origin's robots.txt first (once, kept in the journal);
+ 1. ask the origin's robots.txt first (once in 24 hours, kept in the journal);
  2. fetch, one request per host at a time, each host at its own pace; other hosts meanwhile, a few URLs ahead;
  3. settle results in queue order: archive the exchange, note the outcome in the journal, queue the page's links;
- 4. at a bound, give everything that is still queued the outcome `bound:<which>`.
+ 4. a sitemap is fetched like a page, but read and not kept: its URLs are queued like seeds;
+ 5. at a bound, give everything that is still queued the outcome `bound:<which>`.
 What goes out: `<folder>/crawl-00000.warc.gz` and so on, the journal, and a `CrawlSummary` whose outcomes add up to the
-URLs seen. The order of the archive depends on the responses alone, not on their timing.
+URLs seen and whose log has a row for each URL whose turn came. The order of the archive depends on the responses alone,
+not on their timing.
 After `kill -9` the same call goes on; a settled URL is never requested again, the few in flight at the kill are.
 Costs: about 1.5 ms a page of 45 KB beside the network (links, compression, journal).
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from pipelines.core.fingerprint import Algorithm, digest_json
 from pipelines.corpus.acquisition.crawl import robots, urls, warc
-from pipelines.corpus.acquisition.crawl.config import CrawlConfig
+from pipelines.corpus.acquisition.crawl.config import ROBOTS, CrawlConfig
 from pipelines.corpus.acquisition.crawl.fetch import Exchange
 from pipelines.corpus.acquisition.crawl.frontier import Entry, Frontier
 from pipelines.corpus.acquisition.crawl.journal import JOURNAL_NAME, Event, Journal
 from pipelines.corpus.acquisition.crawl.links import PageLinks
+from pipelines.corpus.acquisition.crawl.pace import Pace
 from pipelines.corpus.acquisition.crawl.robots import Robots
 from pipelines.corpus.acquisition.crawl.scope import Scope
-from pipelines.corpus.acquisition.crawl.summary import CrawlSummary, Progress
+from pipelines.corpus.acquisition.crawl.sitemaps import MAX_SITEMAP_DEPTH
+from pipelines.corpus.acquisition.crawl.summary import CrawlSummary, Progress, crawl_log
 from pipelines.corpus.acquisition.crawl.visit import Visit, Visitor
 from pipelines.corpus.acquisition.crawl.warc import Position, WarcWriter
 
-CRAWLER: Final = Algorithm("crawler", 1)
+CRAWLER: Final = Algorithm("crawler", 2)
 PREFIX: Final = "crawl"
 SYNC_EVERY: Final = 64
 """Settled URLs between two fsyncs: after a power cut at most these are fetched again; a kill loses none of them."""
-
-
-@dataclass(slots=True)
-class _Host:
-    """The pace of one host: whether a request runs, and from when the next may."""
-
-    busy: bool = False
-    free_from: float = float("-inf")
 
 
 def crawl(
@@ -97,8 +92,9 @@ class _Crawl:
         self._progress = progress
         self._product = robots.product_token(config.user_agent)
         self._base = "" if base_url is None else urls.origin_of(urls.normalize(base_url))
-        self._seeds = [self._seed(seed, base_url) for seed in config.seeds or ("/",)]
-        scope = Scope(config, {urls.site_of(seed) for seed in self._seeds}, pages)
+        self._sitemaps = [self._seed(item, base_url) for item in config.sitemaps if item != ROBOTS]
+        self._seeds = [self._seed(seed, base_url) for seed in config.seeds or (() if self._sitemaps else ("/",))]
+        scope = Scope(config, {urls.site_of(seed) for seed in (*self._seeds, *self._sitemaps)}, pages)
         # Results wait for their turn in memory, so the window is small: bodies of `window` pages at most.
         self._frontier = Frontier(
             scope.verdict, window=2 * config.concurrency, max_urls=config.max_urls, max_redirects=config.max_redirects
@@ -106,10 +102,12 @@ class _Crawl:
         self._visitor = Visitor(config, clock=clock, sleep=sleep)
         self._writer: WarcWriter | None = None
         self._robots: dict[str, Robots] = {}
-        self._hosts: dict[str, _Host] = {}
+        self._pace = Pace(config, self._product, self._robots)
         self._flights: dict[Future[Any], tuple[str, Entry | None]] = {}
         self._results: dict[int, Visit] = {}
         self._pages = 0
+        self._sitemaps_left = config.max_sitemaps
+        self._asked_for_sitemaps: set[str] = set()
         self._received = 0
         self._started = clock()
         self._unsynced = 0
@@ -119,6 +117,7 @@ class _Crawl:
         """Replay the journal, then crawl to the end or to a bound."""
         for seed in self._seeds:
             self._frontier.discover(seed, 0)
+        self._discover_sitemaps(self._sitemaps, 1)
         finished = self._replay()
         if finished is not None:
             return self._summary(finished["seconds"], finished["bounded_by"])
@@ -170,7 +169,7 @@ class _Crawl:
             self._writer = WarcWriter(
                 self._out_dir,
                 prefix=PREFIX,
-                user_agent=self._config.user_agent,
+                info={"robots": "RFC 9309", "http-header-user-agent": self._config.user_agent},
                 max_bytes=self._config.warc_max_bytes,
                 level=self._config.warc_compression_level,
                 resume=last,
@@ -189,7 +188,9 @@ class _Crawl:
                 f"{self._out_dir}: the journal settles {event['url']!r} where {entry.url!r} is due; use a new folder"
             )
         links = [self._absolute(link) for link in event["links"]]
-        self._account(entry, event["outcome"], event["received"], links, event["cut"], event["location"])
+        sitemaps = tuple(self._absolute(link) for link in event.get("sitemaps", ()))
+        found = PageLinks(links, event["cut"], sitemaps=sitemaps)
+        self._account(entry, event["outcome"], event["received"], found, event["location"])
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -203,20 +204,21 @@ class _Crawl:
         for entry in self._frontier.window()[: self._config.max_pages - self._pages]:
             if len(self._flights) >= self._config.concurrency:
                 return None
-            host = self._hosts.setdefault(urls.host_of(entry.url), _Host())
-            if entry.order in self._results or host.busy:
-                continue
             origin = urls.origin_of(entry.url)
+            if entry.order in self._results or self._pace.busy(origin):
+                continue
+            free_from = self._pace.free_from(origin)
             rules = self._robots.get(origin)
             fresh = rules is not None and now - rules.fetched <= robots.MAX_ROBOTS_AGE_SECONDS
             if rules is not None and fresh and not rules.allows(entry.url, self._product):
                 self._results[entry.order] = Visit(Exchange(entry.url, rules.refusal, date=now), PageLinks([], 0))
-            elif host.free_from > now:
-                soonest = host.free_from if soonest is None else min(soonest, host.free_from)
+            elif free_from > now:
+                soonest = free_from if soonest is None else min(soonest, free_from)
             else:
-                host.busy = True
+                self._pace.begin(origin)
                 if fresh:
-                    flight: Future[Any] = pool.submit(self._visitor.page, entry.url, self._delay(origin))
+                    visit = self._visitor.sitemap if entry.sitemap else self._visitor.page
+                    flight: Future[Any] = pool.submit(visit, entry.url, self._pace.delay(origin))
                     self._flights[flight] = (origin, entry)
                 else:
                     self._flights[pool.submit(self._visitor.robots, origin)] = (origin, None)
@@ -243,9 +245,7 @@ class _Crawl:
                 self._journal.append({"event": "robots", "origin": self._relative(f"{origin}/"), **rules.to_json()})
             else:
                 self._results[entry.order] = flight.result()
-            host = self._hosts[urls.split_origin(origin)[1]]
-            host.busy = False
-            host.free_from = self._clock() + self._delay(origin)
+            self._pace.end(origin, self._clock())
 
     def _head_is_settled(self) -> bool:
         window = self._frontier.window()
@@ -262,7 +262,8 @@ class _Crawl:
         """Archive, journal, account: in this order, so that the journal never names what is not there."""
         assert self._writer is not None
         exchange, links = fetched
-        position = self._writer.write(exchange) if exchange.outcome in ("fetched", "redirected") else None
+        kept = exchange.outcome in ("fetched", "redirected") and not entry.sitemap
+        position = self._writer.write(exchange) if kept else None
         location = exchange.location if exchange.outcome == "redirected" else None
         event: Event = {
             "event": "url",
@@ -275,27 +276,42 @@ class _Crawl:
             "cut": links.cut,
             "links": [self._relative(link) for link in links.links],
         }
+        if links.canonical is not None:
+            event["canonical"] = self._relative(links.canonical)
+        if links.sitemaps:
+            event["sitemaps"] = [self._relative(link) for link in links.sitemaps]
         self._journal.append(event)
         self._unsynced += 1
         if self._unsynced >= SYNC_EVERY:
             self._sync()
-        self._account(entry, exchange.outcome, exchange.received, links.links, links.cut, location)
+        self._account(entry, exchange.outcome, exchange.received, links, location)
         self._progress(
             Progress(self._pages, self._config.max_pages, self._received, self._elapsed(), self._frontier.queued)
         )
 
-    def _account(
-        self, entry: Entry, outcome: str, received: int, links: list[str], cut: int, location: str | None
-    ) -> None:
+    def _account(self, entry: Entry, outcome: str, received: int, found: PageLinks, location: str | None) -> None:
         """What a settled URL does to the state; the same for a fresh and a replayed one."""
         self._frontier.settle(outcome)
         self._received += received
         self._pages += outcome == "fetched"
-        for link in links:
-            self._frontier.discover(link, entry.depth + 1)
-        self._frontier.cut(cut, "bound:links")
+        origin = urls.origin_of(entry.url)
+        if ROBOTS in self._config.sitemaps and origin not in self._asked_for_sitemaps and origin in self._robots:
+            self._asked_for_sitemaps.add(origin)
+            self._discover_sitemaps(self._robots[origin].sitemaps(), 1)
+        for link in found.links:
+            self._frontier.discover(link, 0 if entry.sitemap else entry.depth + 1)
+        self._frontier.cut(found.cut, "bound:links")
+        self._discover_sitemaps(found.sitemaps, entry.sitemap + 1)
         if location is not None:
             self._frontier.redirect(entry, location)
+
+    def _discover_sitemaps(self, links: Iterable[str], level: int) -> None:
+        """Queue sitemaps, as far as their number and their nesting allow."""
+        for link in links:
+            if level > MAX_SITEMAP_DEPTH or self._sitemaps_left <= 0:
+                self._frontier.cut(1, "bound:sitemaps")
+            elif self._frontier.discover_sitemap(link, level):
+                self._sitemaps_left -= 1
 
     def _finish(self, bound: str | None) -> CrawlSummary:
         assert self._writer is not None
@@ -320,18 +336,10 @@ class _Crawl:
                 for origin, rules in sorted(self._robots.items())
             },
             bounded_by=bound,
+            log=crawl_log(self._journal.replay()),
         )
 
     # -- small things --------------------------------------------------------------------------------------------
-
-    def _delay(self, origin: str) -> float:
-        """Seconds to leave a host alone: what is declared for it, else the longer of our delay and its crawl-delay."""
-        declared = self._config.host_delays.get(urls.split_origin(origin)[1])
-        if declared is not None:
-            return declared
-        rules = self._robots.get(origin)
-        asked = rules.crawl_delay(self._product) if rules is not None else None
-        return max(self._config.delay_seconds, asked or 0.0)
 
     def _bound(self) -> str | None:
         if self._pages >= self._config.max_pages:

@@ -49,6 +49,7 @@ class Exchange:
     content_type: str = ""
     charset: str | None = None
     robots_tag: str = ""
+    link_header: str = ""
     location: str | None = None
     chunked: bool = False
     peer: str = ""
@@ -75,6 +76,11 @@ class Fetcher:
     def robots(self, url: str, *, limit: int) -> Exchange:
         """A robots.txt of any media type, its body cut at `limit` bytes."""
         return self._persist(url, types=None, limit=limit, cut=True, delay=0.0)
+
+    def sitemap(self, url: str, *, delay: float) -> Exchange:
+        """A sitemap of any media type, whole."""
+        limit = self._config.max_sitemap_bytes
+        return self._persist(url, types=None, limit=limit, cut=False, delay=delay)
 
     def close(self) -> None:
         for link in self._links.values():
@@ -155,6 +161,7 @@ class Fetcher:
             content_type=media,
             charset=charset,
             robots_tag=headers.get("X-Robots-Tag", ""),
+            link_header=headers.get("Link", "")[:MAX_HEAD_BYTES],
             chunked=transfer == "chunked",
         )
         if sum(map(len, exchange.head)) > MAX_HEAD_BYTES:

@@ -17,17 +17,23 @@ from typing import NamedTuple
 from pipelines.corpus.acquisition.crawl import urls
 from pipelines.corpus.acquisition.crawl.urls import UrlError
 
-Verdict = Callable[[str, str, int], str | None]
+Verdict = Callable[[str, str, int, bool], str | None]
 
 
 class Entry(NamedTuple):
-    """A queued URL: normalized, with its canonical key, links from a seed, and redirects in a row that led to it."""
+    """A queued URL: normalized, with its canonical key, links from a seed, and redirects in a row that led to it.
+
+    Entries sort by depth and then by `turn`, the number of earlier entries of their host at that depth: hosts take
+    turns, so that several are in the window at once. `sitemap` is 0 for a page, else 1 + the indexes above it.
+    """
 
     depth: int
+    turn: int
     order: int
     url: str
     key: str
     hops: int
+    sitemap: int
 
 
 class Frontier:
@@ -42,6 +48,7 @@ class Frontier:
         self._window: list[Entry] = []
         self._hashes: set[bytes] = set()
         self._order = 0
+        self._turns: Counter[tuple[int, str]] = Counter()
         self.seen = 0
         self.outcomes: Counter[str] = Counter()
 
@@ -59,6 +66,14 @@ class Frontier:
             return False
         return self._judge(url, key, depth, hops=0)
 
+    def discover_sitemap(self, link: str, level: int) -> bool:
+        """Take note of a sitemap; the pages that it lists are as near as seeds. False when it was seen before."""
+        try:
+            url, key = urls.normalize(link), f"sitemap {urls.canonical(link)}"
+        except UrlError as error:
+            return self._remember(f"bad:{link[:2048]}") and self._settle_new(error.reason)
+        return self._remember(key) and self._judge(url, key, 0, hops=0, sitemap=level)
+
     def redirect(self, source: Entry, link: str) -> None:
         """Take note of the target of a redirect; it keeps the depth of its source."""
         try:
@@ -66,13 +81,14 @@ class Frontier:
         except UrlError:
             self.discover(link, source.depth)
             return
+        key = f"sitemap {key}" if source.sitemap else key
         # A server that answers /a with "go to /a?sid=1" means the same page: the key is known, the request is not.
         if not self._remember(key) and (key != source.key or url == source.url):
             return
         if source.hops >= self._max_redirects:
             self._settle_new("error:too_many_redirects")
             return
-        self._judge(url, key, source.depth, hops=source.hops + 1)
+        self._judge(url, key, source.depth, hops=source.hops + 1, sitemap=source.sitemap)
 
     def cut(self, count: int, reason: str) -> None:
         """Count URLs that were not looked at one by one."""
@@ -106,14 +122,16 @@ class Frontier:
             self._hashes.add(digest)
         return True
 
-    def _judge(self, url: str, key: str, depth: int, hops: int) -> bool:
+    def _judge(self, url: str, key: str, depth: int, hops: int, sitemap: int = 0) -> bool:
         if self.seen >= self._max_urls:
             return self._settle_new("bound:urls")
-        outcome = self._verdict(url, key, depth)
+        outcome = self._verdict(url, key, depth, bool(sitemap))
         if outcome is not None:
             return self._settle_new(outcome)
         self.seen += 1
-        heapq.heappush(self._heap, Entry(depth, self._order, url, key, hops))
+        host = (depth, urls.host_of(url))
+        heapq.heappush(self._heap, Entry(depth, self._turns[host], self._order, url, key, hops, sitemap))
+        self._turns[host] += 1
         self._order += 1
         return True
 

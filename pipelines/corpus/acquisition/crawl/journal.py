@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from pipelines.core.errors import GristmillError
+
 JOURNAL_NAME = "crawl.journal.jsonl"
 
 Event = dict[str, Any]
 
 
-class JournalError(RuntimeError):
+class JournalError(GristmillError):
     """The folder holds another crawl, or one that is running."""
 
 
@@ -56,6 +58,13 @@ class Journal:
     def append(self, event: Event) -> None:
         data = json.dumps(event, separators=(",", ":"), ensure_ascii=True).encode() + b"\n"
         self._stream.write(data)
+
+    def replay(self) -> Iterator[Event]:
+        """All events that are in the file by now, one at a time, without the header."""
+        with self._path.open("rb") as stream:
+            next(stream)
+            for line in stream:
+                yield json.loads(line)
 
     def keep_before(self, lost: Callable[[Event], bool]) -> None:
         """Cut the journal before the first event that is `lost`."""

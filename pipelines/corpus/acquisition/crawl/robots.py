@@ -67,6 +67,10 @@ class Robots:
         """Seconds asked for between requests, or None."""
         return None if self._parsed is None else self._parsed.crawl_delay(product)
 
+    def sitemaps(self) -> tuple[str, ...]:
+        """The sitemaps that the file names, in its order, each once."""
+        return () if self._parsed is None else tuple(dict.fromkeys(self._parsed.sitemaps))
+
     def to_json(self) -> dict[str, Any]:
         return {"state": self.state, "reason": self.reason, "text": self.text, "fetched": self.fetched}
 

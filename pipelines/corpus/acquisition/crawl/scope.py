@@ -30,11 +30,16 @@ class Scope:
         self._calendars: Counter[str] = Counter()
         self._queries: Counter[str] = Counter()
 
-    def verdict(self, url: str, key: str, depth: int) -> str | None:
-        """Why the URL is out (an outcome name), or None when it may be queued. `url` normalized, `key` canonical."""
+    def verdict(self, url: str, key: str, depth: int, sitemap: bool = False) -> str | None:
+        """Why the URL is out (an outcome name), or None when it may be queued. `url` normalized, `key` canonical.
+
+        A sitemap is no page: only its host counts.
+        """
         config = self._config
         if urls.site_of(url) not in self._sites:
             return "off_site"
+        if sitemap:
+            return None
         shape = urls.path_shape(
             url,
             max_length=config.max_url_length,

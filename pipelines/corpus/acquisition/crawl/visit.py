@@ -1,6 +1,7 @@
 """A visit: what a worker does for one URL, away from the crawler's state: fetch a page and its links, or robots.txt."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from pipelines.corpus.acquisition.crawl import robots, urls
@@ -8,6 +9,7 @@ from pipelines.corpus.acquisition.crawl.config import CrawlConfig
 from pipelines.corpus.acquisition.crawl.fetch import REDIRECTS, Exchange, Fetcher
 from pipelines.corpus.acquisition.crawl.links import PageLinks, page_links
 from pipelines.corpus.acquisition.crawl.robots import Robots
+from pipelines.corpus.acquisition.crawl.sitemaps import parse_sitemap
 
 HTML_TYPES: Final = frozenset({"text/html", "application/xhtml+xml"})
 
@@ -39,8 +41,21 @@ class Visitor:
                 limit=self._config.max_page_links,
                 respect_nofollow=self._config.respect_nofollow,
                 robots_tag=exchange.robots_tag,
+                link_header=exchange.link_header,
             )
         return Visit(exchange, links)
+
+    def sitemap(self, url: str, delay: float) -> Visit:
+        """Fetch a sitemap; its outcome is `sitemap`, or `sitemap:<what is wrong>` with the URLs that could be read."""
+        config = self._config
+        exchange = self._fetcher.sitemap(url, delay=delay)
+        if exchange.outcome != "fetched":
+            return Visit(exchange, PageLinks([], 0))
+        found = parse_sitemap(exchange.decoded, url, limit=config.max_sitemap_urls, max_bytes=config.max_sitemap_bytes)
+        outcome = f"sitemap:{found.note.partition(':')[0]}" if found.note else "sitemap"
+        # Read, not kept: the body is let go, and only pages go into the archive.
+        exchange = replace(exchange, outcome=outcome, body=b"", decoded=b"")
+        return Visit(exchange, PageLinks(found.pages, found.cut, sitemaps=tuple(found.sitemaps)))
 
     def robots(self, origin: str) -> Robots:
         """robots.txt of an origin through at most five redirects, to other hosts too (RFC 9309 section 2.3.1.2)."""

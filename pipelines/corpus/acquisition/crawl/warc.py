@@ -19,7 +19,7 @@ import os
 import re
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
@@ -43,14 +43,21 @@ class Position(NamedTuple):
 
 
 class WarcWriter:
-    """Appends exchanges to numbered files `<prefix>-00000.warc.gz` in one folder."""
+    """Appends records to numbered files `<prefix>-00000.warc.gz` in one folder; `info` joins each file's warcinfo."""
 
     def __init__(
-        self, folder: Path, *, prefix: str, user_agent: str, max_bytes: int, level: int, resume: Position | None
+        self,
+        folder: Path,
+        *,
+        prefix: str,
+        info: Mapping[str, str],
+        max_bytes: int,
+        level: int,
+        resume: Position | None,
     ) -> None:
         self._folder = folder
         self._prefix = prefix
-        self._user_agent = user_agent
+        self._info = info
         self._max_bytes = max_bytes
         self._level = level
         self._stream: BinaryIO | None = None
@@ -106,6 +113,18 @@ class WarcWriter:
         self._end += len(packed)
         return Position(self._file, self._end)
 
+    def append(self, members: bytes, date: str) -> Position:
+        """Append whole gzip members that another crawler wrote, as they are; returns where they end."""
+        if self._stream is not None and self._end + len(members) > self._max_bytes:
+            self._complete()
+        if self._stream is None:
+            self._begin(date)
+        assert self._stream is not None
+        self._stream.write(members)
+        self._stream.flush()
+        self._end += len(members)
+        return Position(self._file, self._end)
+
     def sync(self) -> None:
         """What was written survives a power cut from here on."""
         if self._stream is not None:
@@ -130,8 +149,7 @@ class WarcWriter:
             "software": f"gristmill {WARC_WRITER.name}/{WARC_WRITER.version}",
             "format": "WARC File Format 1.1",
             "conformsTo": CONFORMS_TO,
-            "robots": "RFC 9309",
-            "http-header-user-agent": self._user_agent,
+            **self._info,
         }
         block = "".join(f"{key}: {value}\r\n" for key, value in lines.items()).encode()
         self._info_id = record_id("warcinfo", name, date, block)

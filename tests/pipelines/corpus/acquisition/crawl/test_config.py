@@ -13,6 +13,8 @@ from pipelines.corpus.acquisition.crawl.config import CrawlConfig
     [
         ({}, "needs `seeds`"),
         ({"seeds": ["/index.html"]}, "is no http"),
+        ({"seeds": ["http://h/"], "sitemaps": ["/map.xml"]}, "is no http"),
+        ({"sitemaps": ["robots"]}, "needs `seeds`"),
         ({"site": "pydoc"}, "allow_private_hosts"),
         ({"seeds": ["http://h/"], "user_agent": "a\r\nX: y"}, "one line"),
         ({"seeds": ["http://h/"], "allow": ["re:("]}, "not a regular expression"),
@@ -23,6 +25,10 @@ from pipelines.corpus.acquisition.crawl.config import CrawlConfig
 def test_mistakes_are_explained(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         CrawlConfig(**values)
+
+
+def test_sitemaps_are_a_start_of_their_own() -> None:
+    assert CrawlConfig(sitemaps=("https://h/map.xml", "robots")).seeds == ()
 
 
 def test_only_the_concurrency_stays_out_of_identity() -> None:

@@ -251,6 +251,32 @@ def test_several_hosts_at_once_keep_the_order(tmp_path: Path) -> None:
     assert archived(tmp_path / "one") == archived(tmp_path / "four")
 
 
+def test_hosts_take_turns(tmp_path: Path) -> None:
+    """The links of one host do not keep another one waiting: in the window they alternate."""
+    with serve({}, lambda path: page()) as second:
+        near, far = [f"/{n}" for n in range(5)], [f"http://localhost:{second.port}/{n}" for n in range(3)]
+        with serve({"/": page(*near, *far)}, lambda path: page()) as site:
+            run(
+                site,
+                tmp_path,
+                allow_hosts=[f"localhost:{second.port}"],
+                allow_private_hosts=["127.0.0.1", "localhost"],
+                host_delays={"127.0.0.1": 0, "localhost": 0},
+            )
+    assert archived(tmp_path) == ["/", "/0", "/0", "/1", "/1", "/2", "/2", "/3", "/4"]
+
+
+def test_a_page_that_names_another_as_canonical_is_kept_and_says_so(tmp_path: Path) -> None:
+    routes = {"/": page("/a"), "/a": '<link rel="canonical" href="/b">', "/b": page()}
+    with serve(routes) as site:
+        summary = run(site, tmp_path)
+    assert archived(tmp_path) == ["/", "/a"]
+    (first, second) = summary.log.to_pylist()
+    assert (first["canonical"], second["canonical"], second["outcome"]) == (None, "/b", "fetched")
+    size = (tmp_path / summary.files[second["stored_in"]]).stat().st_size
+    assert 0 < first["stored_to"] < second["stored_to"] == size
+
+
 def test_a_finished_crawl_is_returned_without_a_request(tmp_path: Path) -> None:
     with serve(SITE) as site:
         first = run(site, tmp_path, max_pages=3)

@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import socket
 import time
 import zlib
 from http.server import BaseHTTPRequestHandler
@@ -207,7 +208,35 @@ def test_a_private_address_is_refused_unless_its_host_is_declared() -> None:
         ("::ffff:127.0.0.1", False),
         ("64:ff9b::7f00:1", False),
         ("2002:7f00:1::", False),
+        ("::ffff:8.8.8.8", True),
+        ("::127.0.0.1", False),  # IPv4-compatible, deprecated
+        ("64:ff9b:1::1", False),  # local NAT64
+        ("fec0::1", False),
+        ("192.0.0.8", False),
+        ("3fff::1", False),
+        ("5f00::1", False),
+        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", False),
     ],
 )
 def test_public_addresses(address: str, public: bool) -> None:
     assert is_public(address) is public
+
+
+def test_a_name_is_looked_up_once_and_every_address_of_the_answer_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS rebinding: what is connected to is what was judged, whatever a second look-up would say."""
+    real, asked = socket.getaddrinfo, []
+    answers = {"mixed.test": ["93.184.216.34", "127.0.0.1"], "mine.test": ["127.0.0.1"]}
+
+    def resolve(host: Any, port: Any, *rest: Any, **options: Any) -> Any:
+        asked.append(host)
+        found = answers.get(host, [host])
+        if host == "mine.test" and asked.count(host) > 1:
+            found = ["10.0.0.1"]
+        return [item for address in found for item in real(address, port, *rest, **options)]
+
+    with serve({"/": "<p>page"}) as site:
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        assert fetch(site, host="mixed.test").outcome == "error:private_address"
+        exchange = fetch(site, host="mine.test", allow_private_hosts=["mine.test"])
+    assert (exchange.outcome, exchange.peer) == ("fetched", "127.0.0.1")
+    assert asked.count("mixed.test") == asked.count("mine.test") == 1

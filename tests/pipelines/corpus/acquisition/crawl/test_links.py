@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 from urllib.parse import urldefrag, urljoin
 from zipfile import ZipFile
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,3 +75,24 @@ def test_real_pages_equal_the_standard_parser() -> None:
             oracle = _Oracle()
             oracle.feed(body.decode())
             assert links(body, nofollow=False).links == list(oracle.found)
+
+
+@pytest.mark.parametrize(
+    ("head", "header", "canonical"),
+    [
+        ('<link rel="canonical" href="/b?x=1#part">', "", "http://h/b?x=1"),
+        ('<base href="http://h/dir/"><LINK REL="nofollow Canonical" HREF="b">', "", "http://h/dir/b"),
+        ('<link rel="alternate" href="/c"><link rel="canonical" href="//Other/%7Eb">', "", "http://other/~b"),
+        ("", '<http://h/c>; rel="preload", </b>; type="text/html"; rel="canonical"', "http://h/b"),
+        ("", "</b>; rel=canonical", "http://h/b"),
+        ('<link rel="canonical" href="/b">', '</c>; rel="canonical"', "http://h/b"),
+        ('<meta name="robots" content="nofollow"><link rel="canonical" href="/b">', "", "http://h/b"),
+        ('<link rel="canonical" href="javascript:x">', "", None),
+        ('<link rel="canonical" href="http://[">', '<mailto:a@b>; rel="canonical"', None),
+        ("", "</b>; rel=alternate", None),
+    ],
+)
+def test_the_canonical_url_is_noted(head: str, header: str, canonical: str | None) -> None:
+    body = f"<html><head>{head}</head><body><a href='/x'>x</a></body></html>".encode()
+    found = page_links(body, "http://h/a", charset=None, limit=10, respect_nofollow=True, link_header=header)
+    assert found.canonical == canonical

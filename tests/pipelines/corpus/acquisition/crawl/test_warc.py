@@ -31,7 +31,9 @@ def exchange(number: int, body: bytes = b"<html>hello</html>", **changes: object
 
 
 def writer(folder: Path, resume: Position | None = None, max_bytes: int = 1 << 30) -> WarcWriter:
-    return WarcWriter(folder, prefix="c", user_agent="Test/1", max_bytes=max_bytes, level=6, resume=resume)
+    return WarcWriter(
+        folder, prefix="c", info={"http-header-user-agent": "Test/1"}, max_bytes=max_bytes, level=6, resume=resume
+    )
 
 
 def by_fastwarc(path: Path) -> list[tuple[str, str, str, bytes]]:

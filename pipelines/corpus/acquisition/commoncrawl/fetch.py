@@ -1,0 +1,203 @@
+"""The fetch: ranges in, verified records in WARC files out, journaled so that no range is asked twice after a kill.
+
+Steps, for each range in the order of the plan: fetch (`concurrency` at a time, a few ahead); cut into pieces; prove
+each (`ranges.verify`), ask once more for one that fails; append the members as they are to our WARC files; journal what
+became of every row. A range that cannot be had whole is asked row by row. Results are settled in the plan's order, so
+the files are a function of the answers. Servers that are away are no property of a record: after three ranges in a row
+that got no answer the fetch stops with an error, nothing of those three settled, and goes on there when it runs again.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from pipelines.corpus.acquisition.commoncrawl.config import CommonCrawlConfig
+from pipelines.corpus.acquisition.commoncrawl.errors import CommonCrawlError, FetchError
+from pipelines.corpus.acquisition.commoncrawl.places import Place
+from pipelines.corpus.acquisition.commoncrawl.ranges import Range, Verdict, verify
+from pipelines.corpus.acquisition.commoncrawl.rows import IndexRow
+from pipelines.corpus.acquisition.crawl import warc
+from pipelines.corpus.acquisition.crawl.journal import Event, Journal
+from pipelines.corpus.acquisition.crawl.warc import Position, WarcWriter
+
+PREFIX: Final = "commoncrawl"
+GIVE_UP_AFTER: Final = 3
+SYNC_EVERY: Final = 16
+FETCHED: Final = "fetched"
+
+
+class Piece(NamedTuple):
+    """What became of one row; `data` is the gzip member of a record that was proved."""
+
+    verdict: Verdict
+    data: bytes
+
+
+class Answer(NamedTuple):
+    """The pieces of a range; `away` says why nothing was answered, when that is so."""
+
+    pieces: list[Piece]
+    away: FetchError | None
+
+
+class Settled(NamedTuple):
+    """The end of one row: outcome, detail, and the file of ours and the offset in it where its record is."""
+
+    outcome: str
+    detail: str
+    stored_in: str | None
+    stored_at: int | None
+
+
+def fetch(
+    config: CommonCrawlConfig,
+    plan: Sequence[Range],
+    place: Place,
+    journal: Journal,
+    folder: Path,
+    tell: Callable[[int, int], None] = lambda records, stored: None,
+) -> list[Settled]:
+    """What became of every row of the plan, in order. `tell` gets the rows settled and the bytes stored."""
+    last = _vouched(journal, folder)
+    events = [event for event in journal.events if event["event"] == "range"]
+    settled = [Settled(*item) for event in events for item in event["results"]]
+    if journal.events and journal.events[-1]["event"] == "end":
+        return settled
+    info = {
+        "isPartOf": ", ".join(config.crawls),
+        "description": "records of Common Crawl by selection, members as stored",
+    }
+    writer = WarcWriter(folder, prefix=PREFIX, info=info, max_bytes=config.warc_max_bytes, level=6, resume=last)
+    try:
+        desk = _Desk(writer, journal, settled, tell)
+        desk.run(config, plan[len(events) :], place)
+        writer.finish()
+    finally:
+        writer.close()
+    journal.append({"event": "end"})
+    journal.sync()
+    return settled
+
+
+class _Desk:
+    """Where answers are settled in the order of the plan."""
+
+    def __init__(
+        self, writer: WarcWriter, journal: Journal, settled: list[Settled], tell: Callable[[int, int], None]
+    ) -> None:
+        self._writer = writer
+        self._journal = journal
+        self._settled = settled
+        self._tell = tell
+        self._waiting: list[tuple[Range, Answer]] = []
+        self._unsynced = 0
+        self._stored = 0
+
+    def run(self, config: CommonCrawlConfig, plan: Sequence[Range], place: Place) -> None:
+        ahead: deque[tuple[Range, Future[Answer]]] = deque()
+        # Answers wait for their turn in memory: at most twice `concurrency` ranges of `max_range_bytes`.
+        with ThreadPoolExecutor(config.concurrency, thread_name_prefix="commoncrawl") as pool:
+            try:
+                for item in plan:
+                    ahead.append((item, pool.submit(_ask, place, item, config.max_decoded_bytes)))
+                    if len(ahead) >= 2 * config.concurrency:
+                        self._take(*ahead.popleft())
+                while ahead:
+                    self._take(*ahead.popleft())
+            except BaseException:
+                place.stop()
+                for _, future in ahead:
+                    future.cancel()
+                raise
+        self._settle_waiting()
+
+    def _take(self, item: Range, future: Future[Answer]) -> None:
+        answer = future.result()
+        self._waiting.append((item, answer))
+        if answer.away is None:
+            self._settle_waiting()
+        elif len(self._waiting) >= GIVE_UP_AFTER:
+            self._writer.sync()
+            self._journal.sync()
+            raise CommonCrawlError(
+                f"{GIVE_UP_AFTER} requests in a row got no answer, the last one: {answer.away}. What was fetched is "
+                "kept; run it again to go on from there"
+            )
+
+    def _settle_waiting(self) -> None:
+        for item, answer in self._waiting:
+            self._settle(item, answer.pieces)
+        self._waiting.clear()
+
+    def _settle(self, item: Range, pieces: Sequence[Piece]) -> None:
+        """Archive, then journal: the journal never names what is not there."""
+        results: list[Settled] = []
+        position: Position | None = None
+        for row, piece in zip(item.rows, pieces, strict=True):
+            if piece.data:
+                position = self._writer.append(piece.data, _date(row))
+                name, start = f"{PREFIX}-{position.file:05d}.warc.gz", position.end - len(piece.data)
+                results.append(Settled(piece.verdict.outcome, piece.verdict.detail, name, start))
+                self._stored += len(piece.data)
+            else:
+                results.append(Settled(piece.verdict.outcome, piece.verdict.detail, None, None))
+        event: Event = {"event": "range", "first": item.first, "results": results, "warc": position}
+        self._journal.append(event)
+        self._settled.extend(results)
+        self._unsynced += 1
+        if self._unsynced >= SYNC_EVERY:
+            self._writer.sync()
+            self._journal.sync()
+            self._unsynced = 0
+        self._tell(len(self._settled), self._stored)
+
+
+def _ask(place: Place, item: Range, max_decoded: int) -> Answer:
+    """One range, cut and proved; what a server does wrong ends in a verdict, never in an exception."""
+    try:
+        data = place.range(item.filename, item.start, item.end)
+    except FetchError as error:
+        if error.lasting and len(item.rows) > 1:
+            return Answer([_alone(place, row, max_decoded) for row in item.rows], None)
+        verdict = Verdict(error.reason, error.detail)
+        return Answer([Piece(verdict, b"")] * len(item.rows), None if error.lasting else error)
+    pieces = []
+    for row in item.rows:
+        start = row.offset - item.start
+        piece = data[start : start + row.length]
+        verdict = verify(piece, row, max_decoded)
+        good = verdict.outcome.startswith(FETCHED)
+        # A cache or proxy may have spoiled it in passing: asked for once more, alone.
+        pieces.append(Piece(verdict, piece) if good else _alone(place, row, max_decoded))
+    return Answer(pieces, None)
+
+
+def _alone(place: Place, row: IndexRow, max_decoded: int) -> Piece:
+    where = f"{row.filename} at {row.offset}: "
+    try:
+        piece = place.range(row.filename, row.offset, row.offset + row.length)
+    except FetchError as error:
+        return Piece(Verdict(error.reason, where + error.detail), b"")
+    verdict = verify(piece, row, max_decoded)
+    if verdict.outcome.startswith(FETCHED):
+        return Piece(verdict, piece)
+    return Piece(Verdict(verdict.outcome, where + verdict.detail), b"")
+
+
+def _vouched(journal: Journal, folder: Path) -> Position | None:
+    """Where the last archived record ends; the journal is cut before what a power cut took from the disk."""
+    if journal.events and journal.events[-1]["event"] == "end":
+        return None
+    while True:
+        last = next((Position(*event["warc"]) for event in reversed(journal.events) if event.get("warc")), None)
+        if last is None or warc.vouched(folder, PREFIX, last):
+            return last
+        journal.keep_before(lambda event, lost=list(last): event.get("warc") == lost)  # type: ignore[misc]
+
+
+def _date(row: IndexRow) -> str:
+    """The row's time as a WARC-Date, for the warcinfo of a file that the row opens."""
+    stamp = row.timestamp
+    return f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}T{stamp[8:10]}:{stamp[10:12]}:{stamp[12:]}Z"
