@@ -1,7 +1,7 @@
 """What the project file says about quality signals and filters."""
 
 from difflib import get_close_matches
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StrictStr, field_validator, model_validator
 
@@ -21,6 +21,11 @@ class StatisticsConfig(Config):
         default={"english": GOPHER_STOP_WORDS, "chinese": CHINESE_STOP_WORDS},
         description="Lists of stop words, case as written; each gives a column: how many different ones occur.",
     )
+    unspaced: Literal["characters", "runs"] = Field(
+        default="characters",
+        description="Scripts without spaces: each character is a word, or a run of them is one word, as tokenizers for "
+        "languages with spaces have it (datatrove's verdicts on Chinese text by its English filters).",
+    )
     short_line_characters: int = Field(
         default=30, ge=0, description="A line of at most this many characters is short (FineWeb)."
     )
@@ -34,6 +39,16 @@ class StatisticsConfig(Config):
             if not 1 <= len(words) <= 64 or len(set(words)) != len(words):
                 raise ValueError(f"stop_words.{name} has {len(words)} words: give 1 to 64 different ones")
         return lists
+
+
+class SurfaceConfig(Config):
+    """The family `surface`: line-wise corrections, markup, broken characters, repetition of characters."""
+
+    long_line_characters: int = Field(default=200, ge=1, description="A line of at least this length is long (mC4).")
+    character_grams: tuple[Annotated[int, Field(ge=2, le=64)], ...] = Field(
+        default=(3, 10), description="Lengths of the character n-grams whose repetition is measured (ROOTS: 3 and 10)."
+    )
+    word_gram: int = Field(default=5, ge=2, le=32, description="Length of the word n-grams for the same (ROOTS: 5).")
 
 
 class LanguageConfig(Config):
@@ -56,6 +71,52 @@ class LanguageConfig(Config):
     )
 
 
+class KeywordList(Config):
+    """One list of terms that are looked for in the text, or of names that are looked for in the URL."""
+
+    kind: Literal["terms", "domains", "urls", "url_words", "url_substrings"] = Field(
+        default="terms",
+        description="What the entries are: terms of the text, or domains, addresses or words of the URL.",
+    )
+    terms: tuple[StrictStr, ...] = Field(default=(), description="Entries written here, beside those of `path`.")
+    path: str | None = operational(
+        None, "File with an entry a line (UTF-8, `#` starts a comment), relative to the project file."
+    )
+    digest: str = Field(
+        default="", pattern="^([0-9a-f]{64})?$", description="SHA-256 of the file; another file is refused. Empty: any."
+    )
+    builtin: Literal["spam", "notices"] | None = Field(
+        default=None, description="A list that comes with the program: spam terms, or notices of web pages."
+    )
+    allow: tuple[StrictStr, ...] = Field(
+        default=(), description="Longer terms inside which a hit does not count, e.g. 性能 for the term 性."
+    )
+
+
+class KeywordConfig(Config):
+    """The family `keywords`: hits of lists, with counts and which terms."""
+
+    lists: dict[Annotated[str, Field(pattern=NAME_PATTERN)], KeywordList] = Field(
+        default={"spam": KeywordList(builtin="spam"), "notices": KeywordList(builtin="notices")},
+        description="Lists by name; the name is part of their columns, keyword_<name>_hits or url_<name>_hits.",
+    )
+
+
+class MetadataField(Config):
+    """One field of the documents' metadata."""
+
+    path: str = Field(min_length=1, description="Name of the field; steps into nested objects are joined by dots.")
+    kind: Literal["number", "text"] = Field(default="number", description="What the column holds.")
+
+
+class MetadataConfig(Config):
+    """The family `metadata`: fields of the documents' metadata as signals, e.g. likes and scores."""
+
+    fields: dict[Annotated[str, Field(pattern=NAME_PATTERN)], MetadataField] = Field(
+        description="Fields by the name of their signal, which is meta_<name>."
+    )
+
+
 class SignalConfig(Config):
     """The quality signals of the corpus, one attribute family each; a family that is null is not computed."""
 
@@ -63,6 +124,11 @@ class SignalConfig(Config):
         default=StatisticsConfig(), description="Counts over words, lines and n-grams."
     )
     language: LanguageConfig | None = Field(default=LanguageConfig(), description="Language identification.")
+    surface: SurfaceConfig | None = Field(
+        default=SurfaceConfig(), description="Line-wise corrections, markup, broken characters, repetition."
+    )
+    keywords: KeywordConfig | None = Field(default=KeywordConfig(), description="Lists of terms, domains, URL words.")
+    metadata: MetadataConfig | None = Field(default=None, description="Fields of the documents' own metadata.")
 
 
 class FilterConfig(Config):
