@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from assets.corpus.model_families import FAMILIES, calibrated, model_families, model_inputs, signal_families
 from assets.recipe import Made, Recipe, Scope
+from pipelines.core.fingerprint import Algorithm
 from pipelines.core.manifest import CheckRecord, conservation, total_counts
-from pipelines.corpus.acquisition.packages import resolve_path
 from pipelines.corpus.filters import filter as filtering
 from pipelines.corpus.filters import language, statistics
 from pipelines.project import Project
@@ -26,9 +27,9 @@ def recipes(project: Project) -> list[Recipe]:
             description="What later decisions look at: text statistics and the detected language of each document.",
             kinds=frozenset({"numba", "fasttext"}),
             scope=Scope.BATCHES,
-            inputs={"documents": "crawled_text"},
-            algorithms=(*statistics.ALGORITHMS, *language.ALGORITHMS),
-            config=lambda project, key: project.corpus.signals.identity(),
+            inputs={"documents": "crawled_text", **model_inputs(project)},
+            algorithms=_algorithms(project),
+            config=_signal_config,
             make=_make_signals,
             checks={"complete": "every document has a row in every family"},
         ),
@@ -50,7 +51,22 @@ def recipes(project: Project) -> list[Recipe]:
 def families(project: Project) -> list[str]:
     """Names of the attribute families that the project computes."""
     signals = project.corpus.signals
-    return [name for name in ("statistics", "language") if getattr(signals, name) is not None]
+    own = [name for name in ("statistics", "language") if getattr(signals, name) is not None]
+    return own + model_families(project)
+
+
+def _signal_config(project: Project, key: str | None) -> dict[str, Any]:
+    config = project.corpus.signals.identity()
+    ensembles = {name: item.identity() for name, item in project.corpus.models.ensembles.items()}
+    return config | ({"ensembles": ensembles} if ensembles else {})
+
+
+def _algorithms(project: Project) -> tuple[Algorithm, ...]:
+    """Those of the families that are computed; a project without a model keeps what it has when models change."""
+    used = dict.fromkeys((*statistics.ALGORITHMS, *language.ALGORITHMS))
+    for name in model_families(project):
+        used |= dict.fromkeys(FAMILIES[name].algorithms)
+    return tuple(used)
 
 
 def _make_signals(mill: Mill, action: Action) -> Made:
@@ -69,17 +85,19 @@ def _make_signals(mill: Mill, action: Action) -> Made:
             )
         )
     if signals.language is not None:
-        path = resolve_path(signals.language.model, mill.loaded.path.parent)
+        settings = calibrated(mill, action)
         wanted.append(
             Family(
                 function=language.language_part,
-                config=signals.language.model_copy(update={"model": str(path)}),
+                config=settings,
                 algorithms=language.ALGORITHMS,
-                identity=signals.language.identity(),
+                identity=settings.identity(),
                 roles=roles,
                 attribute_role="language",
+                tally=language.count_languages,
             )
         )
+    wanted += signal_families(mill, action)
     parts = mill.runner.run_parts(action, "documents", wanted)
     counts = total_counts(tuple(parts))
     expected = action.inputs["documents"].manifest.rows("documents")
