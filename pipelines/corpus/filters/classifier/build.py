@@ -32,7 +32,8 @@ PSEUDO_LABELS: Final = Algorithm("pseudo_labels", 1)
 QUANTILES: Final = 1001
 MIN_HELD_OUT: Final = 5
 EPOCHS, EXAMPLES_SEEN = 5, 50_000
-"""DCLM trains 5 epochs on 400,000 documents; on 1,600 that leaves every score near a half (AUC 0.94 against 0.99)."""
+"""DCLM trains 5 epochs at a rate of 0.1 on 400,000 documents. On 1,600 that leaves every score near a half (AUC 0.94
+against 0.99), and 2,200 questions of ten subjects are not told apart at all (0.17 right against 0.65)."""
 ERRORS_SHOWN, SNIPPET = 6, 240
 
 

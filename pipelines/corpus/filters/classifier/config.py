@@ -36,7 +36,9 @@ class _Trained(Config):
         None, ge=1, le=1000,
         description="Passes over the training examples; null: 5 as DCLM, more for small sets, so that 50,000 examples are seen.",
     )  # fmt: skip
-    learning_rate: float = Field(0.1, gt=0, description="Learning rate at the start, falling to 0 (DCLM: 0.1).")
+    learning_rate: float = Field(
+        0.5, gt=0, description="Learning rate at the start, falling to 0 (DCLM: 0.1, for its 400,000 examples)."
+    )
     min_count: int = Field(1, ge=1, description="Rarer words are no features of their own (DCLM: 1).")
     balance: bool = Field(
         True, description="Repeat the examples of the smaller classes until each has as many as the largest."

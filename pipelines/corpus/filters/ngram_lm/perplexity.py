@@ -109,7 +109,8 @@ def score_with(tables: Mapping[str, pa.Table], config: PerplexityScoring, scorer
 
 def count_buckets(table: pa.Table, config: PerplexityScoring) -> dict[str, int]:
     """`perplexity/<model>/<bucket>`: documents."""
-    keys = pc.binary_join_element_wise(table["perplexity_model"], table["perplexity_bucket"], "/")
+    between = pa.scalar("/", pa.large_string())
+    keys = pc.binary_join_element_wise(table["perplexity_model"], table["perplexity_bucket"], between)
     counted = pc.value_counts(pc.drop_null(keys)).to_pylist()
     return {f"perplexity/{item['values']}": item["counts"] for item in sorted(counted, key=lambda item: item["values"])}
 
