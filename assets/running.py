@@ -1,8 +1,9 @@
 """Running the graph from the command line, over the same jobs as the UI and into the same Dagster instance.
 
-Order: dead runs are reaped; arrivals are sealed; requests are read; models that judge documents are trained; each batch goes through the corpus in ordinal
-order; tokenizers; token arrays; the snapshot; for each lane its base, its proposal and its bound rounds. A batch that
-arrives after something (`after:`) is taken in the next turn. A failed batch stops neither the others nor the report.
+Order: dead runs are reaped; arrivals are sealed; requests are read; what judges documents is trained; each batch goes
+through the corpus in ordinal order; tokenizers; token arrays; the snapshot; for each lane its base, its proposal and
+its bound rounds. A batch that arrives after something (`after:`) is taken in the next turn. A failed batch stops
+neither the others nor the report.
 """
 
 import time

@@ -92,7 +92,7 @@ def _classifier(mill: Mill, name: str, artifact: Artifact) -> classifiers.Pinned
         labels=tuple(measures["labels"]),
         languages=section.languages,
         max_characters=section.max_characters,
-        threshold=measures["headline"].get("threshold", 0.0),
+        threshold=section.min_score if section.kind == "topics" else measures["headline"]["threshold"],
         reference=tuple(measures.get("reference", ())),
     )
 
@@ -135,13 +135,21 @@ def _perplexity_scoring(mill: Mill, models: dict[str, Artifact]) -> Config:
 
 FAMILIES = {
     "classifiers": ModelFamily(
-        classifiers.classifiers_part, classifiers.ALGORITHMS, "quality_classifier", _classifier_scoring, classifiers.count_verdicts
+        classifiers.classifiers_part,
+        classifiers.ALGORITHMS,
+        "quality_classifier",
+        _classifier_scoring,
+        classifiers.count_verdicts,
     ),
     "topics": ModelFamily(
         topics.topics_part, topics.ALGORITHMS, "topic_classifier", _topic_scoring, topics.count_topics
     ),
     "subsets": ModelFamily(subsets.subsets_part, subsets.ALGORITHMS, "topical_subset", _subset_scoring, None),
     "perplexity": ModelFamily(
-        perplexity.perplexity_part, perplexity.ALGORITHMS, "language_model", _perplexity_scoring, perplexity.count_buckets
+        perplexity.perplexity_part,
+        perplexity.ALGORITHMS,
+        "language_model",
+        _perplexity_scoring,
+        perplexity.count_buckets,
     ),
-}  # fmt: skip
+}

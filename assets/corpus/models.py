@@ -121,7 +121,7 @@ def _section(project: Project, name: str) -> Any:
     models = project.corpus.models
     for section in (models.annotations, models.classifiers, models.subsets, models.language_models):
         if name in section:
-            return section[name]  # type: ignore[index]
+            return section[name]
     return models.language_calibration
 
 
@@ -207,7 +207,12 @@ def _make_annotations(mill: Mill, action: Action, name: str) -> Made:
     alpha = found.measures["krippendorff_alpha"]
     checks = [
         _check("in_files", found.measures["labels"] > 0, {"labels": found.measures["labels"]}),
-        _check("agreement", alpha is None or alpha >= section.min_alpha, {"alpha": "none" if alpha is None else alpha}, False),
+        _check(
+            "agreement",
+            alpha is None or alpha >= section.min_alpha,
+            {"alpha": "none" if alpha is None else alpha},
+            False,
+        ),
     ]
     facts = {key: value for key, value in found.measures.items() if isinstance(value, int | float)}
     return [Part(name="00000", files=files)], checks, facts

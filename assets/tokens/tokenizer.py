@@ -21,7 +21,9 @@ from resources.stages import Action, store_bytes
 
 def recipes(project: Project) -> list[Recipe]:
     """`<tokenizer>/tokenizer` for every tokenizer of the project."""
-    return [_recipe(name, section.model.kind == "trained", section.batches) for name, section in project.tokenizers.items()]
+    return [
+        _recipe(name, section.model.kind == "trained", section.batches) for name, section in project.tokenizers.items()
+    ]
 
 
 def bundle_files(artifact: Artifact) -> dict[str, bytes]:

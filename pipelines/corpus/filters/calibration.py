@@ -1,9 +1,9 @@
 """Calibration of the language identification on labelled text.
 
 In: labelled texts and the language family's model. 1. Each text is identified; it is right when the label is the
-model's. 2. On one half, chosen by the hash of the text, isotonic regression maps a score to the share of texts that were
-right. 3. The other half measures: reliability before and after, and right guesses by language. Out: breakpoints (score,
-probability) and JSON-ready measures. Cost: one identification a text.
+model's. 2. On one half, chosen by the hash of the text, isotonic regression maps a score to the share of texts that
+were right. 3. The other half measures: reliability before and after, and right guesses by language. Out: breakpoints
+(score, probability) and JSON-ready measures. Cost: one identification a text.
 """
 
 from typing import Any, Final
@@ -65,4 +65,4 @@ def _commonest(names: list[str]) -> str:
 def _shown(found: Reliability) -> dict[str, Any]:
     lists = {name: [round(float(x), 6) for x in getattr(found, name)] for name in ("predicted", "observed")}
     ends = {"expected_error": round(found.expected_error, 6), "brier": round(found.brier, 6)}
-    return {**lists, "count": found.count.tolist(), **ends}
+    return {**lists, "count": found.examples.tolist(), **ends}

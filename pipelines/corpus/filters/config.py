@@ -41,12 +41,20 @@ class ParagraphConfig(Config):
 
     min_characters: int = Field(default=80, ge=1, description="Shorter lines are joined with the next ones.")
     max_characters: int = Field(default=300, ge=1, description="Only this much of a paragraph is looked at.")
-    max_paragraphs: int = Field(default=16, ge=1, description="Of more paragraphs this many, evenly spread, are looked at.")
+    max_paragraphs: int = Field(
+        default=16, ge=1, description="Of more paragraphs, this many evenly spread ones are looked at."
+    )
     min_score: float = Field(
-        default=0.5, ge=0, le=1, description="A paragraph with a lower score takes the document's language (CCNet: 0.5)."
+        default=0.5,
+        ge=0,
+        le=1,
+        description="A paragraph with a lower score takes the document's language (CCNet: 0.5).",
     )
     mixed_share: float = Field(
-        default=0.2, gt=0, le=0.5, description="A document is mixed when its second language has this share of the text."
+        default=0.2,
+        gt=0,
+        le=0.5,
+        description="A document is mixed when its second language has this share.",
     )
 
 
@@ -73,7 +81,7 @@ class LanguageConfig(Config):
     )
     calibration: tuple[tuple[float, float], ...] = Field(
         default=(),
-        description="Rising (score, probability) pairs; `corpus.models.language_calibration` finds them on labelled text.",
+        description="Rising (score, probability) pairs; `corpus.models.language_calibration` finds them.",
     )
 
 

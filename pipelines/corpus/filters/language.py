@@ -74,7 +74,9 @@ def language_part(tables: Mapping[str, pa.Table], config: LanguageConfig) -> Par
             if len(guesses) > 1 and guesses[1].score >= config.second_threshold:
                 values["second_language"][row], values["second_language_score"][row] = guesses[1]
             if guesses and config.paragraphs is not None:
-                for name, value in paragraph_row(text, guesses[0], config.paragraphs, lambda t: guess(model, t, len(t), 1)):
+                for name, value in paragraph_row(
+                    text, guesses[0], config.paragraphs, lambda t: guess(model, t, len(t), 1)
+                ):
                     values[name][row] = value
     columns: dict[str, Any] = {field.name: documents.column(field.name) for field in ATTRIBUTE_KEYS}
     columns.update({name: pa.array(values[name], kind) for name, kind in _TYPES.items()})
@@ -83,7 +85,9 @@ def language_part(tables: Mapping[str, pa.Table], config: LanguageConfig) -> Par
         known = pc.fill_null(columns["language_score"], float("nan")).to_numpy(zero_copy_only=False)
         columns["language_probability"] = pa.array(np.interp(known, scores, right), mask=np.isnan(known))
     table = pa.table(columns)
-    return PartResult({"language": table}, {"rows_in": len(documents), "kept": len(table), **count_languages(table, config)})
+    return PartResult(
+        {"language": table}, {"rows_in": len(documents), "kept": len(table), **count_languages(table, config)}
+    )
 
 
 def count_languages(table: pa.Table, config: LanguageConfig) -> dict[str, int]:

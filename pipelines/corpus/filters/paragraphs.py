@@ -1,10 +1,10 @@
 """The languages inside one document, paragraph by paragraph.
 
-In: a text. 1. Its lines, white space aside; short ones are joined with what follows until they have
-`min_characters`, because a menu entry has no language that a model could tell (on sentences of 75
-languages lid.176 is right for 63 % of the first 20 characters, 72 % of 40, 77 % of 80 and no more of 160). 2. Of more than `max_paragraphs`, as many evenly spread ones.
-3. Each is identified by itself; one below `min_score` takes the document's language. 4. Shares by characters. Out: the
-columns of PARAGRAPH_TYPES. Cost: another look at the characters that are identified.
+In: a text. 1. Its lines, white space aside; short ones are joined with what follows until they have `min_characters`,
+because a menu entry has no language that a model could tell (on sentences of 75 languages lid.176 is right for 63 %
+of the first 20 characters, 72 % of 40, 77 % of 80 and no more of 160). 2. Of more than `max_paragraphs`, as many
+evenly spread ones. 3. Each is identified by itself; one below `min_score` takes the document's language. 4. Shares by
+characters. Out: the columns of PARAGRAPH_TYPES. Cost: another look at the characters that are identified.
 """
 
 from collections.abc import Callable, Iterator, Sequence

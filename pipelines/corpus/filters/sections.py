@@ -31,7 +31,9 @@ class CalibrationConfig(Config):
     def _labelled(self) -> "CalibrationConfig":
         for index, item in enumerate(self.examples):
             if item.label is None and item.label_field is None:
-                raise ValueError(f"examples.{index}: give `label`, or `label_field` with the field that holds the language")
+                raise ValueError(
+                    f"examples.{index}: give `label`, or `label_field` with the field that holds the language"
+                )
         return self
 
 
@@ -57,7 +59,9 @@ class ModelsConfig(Config):
         for name, ensemble in self.ensembles.items():
             unknown = sorted(set(ensemble.members) - set(quality))
             if unknown:
-                raise ValueError(f"ensembles.{name}: {', '.join(unknown)} is no quality classifier; there are {quality}")
+                raise ValueError(
+                    f"ensembles.{name}: {', '.join(unknown)} is no quality classifier; there are {quality}"
+                )
         for name, item in self.sets():
             if item.annotations is not None and item.annotations not in self.annotations:
                 raise ValueError(

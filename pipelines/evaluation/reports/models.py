@@ -26,8 +26,8 @@ def classifier_html(name: str, measures: Measures) -> str:
     held_out = sum(row["count_all"] for row in measures["examples"] if row["held_out"])
     if topics:
         words = (
-            f"It names the right topic for {percent(headline['accuracy'])} of {count(held_out)} held-out examples; always "
-            f"the commonest would be right for {percent(headline['majority'])}."
+            f"It names the right topic for {percent(headline['accuracy'])} of {count(held_out)} held-out examples; "
+            f"always the commonest would be right for {percent(headline['majority'])}."
         )
         tiles = [(percent(headline["accuracy"]), "accuracy"), (number(headline["macro_f1"]), "macro F1")]
     else:
@@ -43,7 +43,9 @@ def classifier_html(name: str, measures: Measures) -> str:
         ]
     tiles.append((number(measures["calibration"]["expected_error"]), "calibration error"))
     sections = [
-        section("Precision and recall", _curve(measures), note="Every threshold on held-out examples.") if not topics else None,
+        section("Precision and recall", _curve(measures), note="Every threshold on held-out examples.")
+        if not topics
+        else None,
         section("Topics", _classes(measures), note="Rows of the lower table are true topics, columns what it found.")
         if topics
         else None,
@@ -53,7 +55,9 @@ def classifier_html(name: str, measures: Measures) -> str:
         section("Worst mistakes", _errors(measures["errors"]), note="Held-out examples that it was most wrong about."),
     ]
     shown = [part for part in sections if part is not None]
-    return page(name, "Topic classifier" if topics else "Quality classifier", words, tiles, shown, (_CALIBRATION, _HELD_OUT))
+    return page(
+        name, "Topic classifier" if topics else "Quality classifier", words, tiles, shown, (_CALIBRATION, _HELD_OUT)
+    )
 
 
 def language_model_html(name: str, measures: Measures) -> str:
@@ -87,7 +91,10 @@ def language_model_html(name: str, measures: Measures) -> str:
         tiles,
         [section("Reference documents", picture(draw, "Perplexities of the reference", (9.2, 3.6)))],
         (
-            ("perplexity", "How many words the model would find equally likely, on average; of two models not comparable."),
+            (
+                "perplexity",
+                "How many words the model would find equally likely, on average; of two models not comparable.",
+            ),
             ("head, middle, tail", "Below the declared percentiles of the reference documents' perplexities (CCNet)."),
         ),
     )
@@ -104,7 +111,11 @@ def calibration_html(measures: Measures) -> str:
         f"The language is right for {percent(measures['accuracy'])} of {count(measures['texts']['measured'])} labelled "
         f"texts; calibration moves the mean error of the scores from {number(before)} to {number(after)}."
     )
-    tiles = [(percent(measures["accuracy"]), "right"), (number(before), "calibration error before"), (number(after), "after")]
+    tiles = [
+        (percent(measures["accuracy"]), "right"),
+        (number(before), "calibration error before"),
+        (number(after), "after"),
+    ]
     languages = table(("language", "texts", "right", "most often taken for"), rows, (1, 2))
     curves = [("before", measures["before"]), ("after", measures["after"])]
     return page(
@@ -120,8 +131,9 @@ def calibration_html(measures: Measures) -> str:
 def annotation_html(name: str, measures: Measures) -> str:
     """The page of one set of labels."""
     words = (
-        f"{count(measures['labels'])} labels of {count(measures['documents'])} documents by {len(measures['annotators'])} "
-        f"people; {count(measures['unresolved'])} documents have no label that the people agree on."
+        f"{count(measures['labels'])} labels of {count(measures['documents'])} documents by "
+        f"{len(measures['annotators'])} people; {count(measures['unresolved'])} documents have no label that the "
+        "people agree on."
     )
     tiles = [
         (number(measures["krippendorff_alpha"]), "Krippendorff's alpha"),
@@ -141,7 +153,12 @@ def annotation_html(name: str, measures: Measures) -> str:
         words,
         tiles,
         [section("Agreement", table(headers, pairs, (1, 2, 3, 4))), section("Labels", labels)],
-        (("kappa, alpha", "1 is full agreement, 0 what chance would give; below 0.67 labels say little (Krippendorff)."),),
+        (
+            (
+                "kappa, alpha",
+                "1 is full agreement, 0 what chance would give; below 0.67 labels say little (Krippendorff).",
+            ),
+        ),
     )
 
 
@@ -184,7 +201,9 @@ def _classes(measures: Measures) -> Markup:
         for row in measures["classes"]
     ]
     names = [row["label"] for row in measures["classes"]]
-    matrix = [(name, *(count(value) for value in line)) for name, line in zip(names, measures["confusion"], strict=True)]
+    matrix = [
+        (name, *(count(value) for value in line)) for name, line in zip(names, measures["confusion"], strict=True)
+    ]
     return tag(
         "div",
         table(("topic", "held out", "precision", "recall", "F1"), rows, (1, 2, 3, 4)),
@@ -213,5 +232,3 @@ def _examples(rows: Sequence[Measures]) -> Markup:
 
 def _errors(rows: Sequence[Measures]) -> Markup:
     return table(("was", "score", "text"), [(row["label"], number(row["score"]), row["text"]) for row in rows], (1,))
-
-

@@ -78,7 +78,9 @@ def picture(draw: Callable[[Any], None], alt: str, size: tuple[float, float]) ->
         draw(axes)
         axes.grid(color="#e4e7eb", linewidth=0.8)
         svg = _svg(figure)
-    return tag("img", src=f"data:image/svg+xml;base64,{svg}", alt=alt, class_="plot", style=f"max-width:{size[0] * 96:.0f}px")
+    return tag(
+        "img", src=f"data:image/svg+xml;base64,{svg}", alt=alt, class_="plot", style=f"max-width:{size[0] * 96:.0f}px"
+    )
 
 
 def _svg(figure: Any) -> str:

@@ -1,10 +1,10 @@
 """Labels as people write them: JSONL or CSV files to checked rows, resolved to one label a document.
 
 A row has `id` (32 hex digits), `text`, `label` and `annotator`; `spans` may follow: a list of {start, end, label} in
-characters of the text (in CSV the list as JSON). 1. Every row is checked; a mistake names file, line and remedy, because
-labels are few and each counts. 2. One person labels a document once; a later row replaces an earlier one. 3. `resolve`:
-the majority of a document's labels, or a unanimous one; the others are left out and counted. Out: `LABELS`, `SPANS`,
-`RESOLVED` and the agreement of everybody who shares documents.
+characters of the text (in CSV the list as JSON). 1. Every row is checked; a mistake names file, line and remedy,
+because labels are few and each counts. 2. One person labels a document once; a later row replaces an earlier one. 3.
+`resolve`: the majority of a document's labels, or a unanimous one; the others are left out and counted. Out:
+`LABELS`, `SPANS`, `RESOLVED` and the agreement of everybody who shares documents.
 """
 
 import json
@@ -31,9 +31,19 @@ from pipelines.corpus.filters.labelled.examples import ExamplesError, read_rows
 
 ANNOTATIONS: Final = Algorithm("annotations", 1)
 
-LABELS: Final = pa.schema([("id", pa.binary(16)), ("text_hash", pa.binary(16)), ("annotator", pa.large_string()), ("label", pa.large_string())])  # fmt: skip
-SPANS: Final = pa.schema([("id", pa.binary(16)), ("annotator", pa.large_string()), ("start", pa.int64()), ("stop", pa.int64()), ("label", pa.large_string())])  # fmt: skip
-RESOLVED: Final = pa.schema([("id", pa.binary(16)), ("text_hash", pa.binary(16)), ("text", pa.large_string()), ("label", pa.large_string()), ("votes", pa.int64()), ("annotators", pa.int64())])  # fmt: skip
+_ID, _TEXT = ("id", pa.binary(16)), pa.large_string()
+LABELS: Final = pa.schema([_ID, ("text_hash", pa.binary(16)), ("annotator", _TEXT), ("label", _TEXT)])
+SPANS: Final = pa.schema([_ID, ("annotator", _TEXT), ("start", pa.int64()), ("stop", pa.int64()), ("label", _TEXT)])
+RESOLVED: Final = pa.schema(
+    [
+        _ID,
+        ("text_hash", pa.binary(16)),
+        ("text", _TEXT),
+        ("label", _TEXT),
+        ("votes", pa.int64()),
+        ("people", pa.int64()),
+    ]
+)
 
 
 class Annotation(NamedTuple):
@@ -88,8 +98,8 @@ def _annotation(row: Mapping[str, Any], config: AnnotationConfig, where: str) ->
     for start, stop, name in spans:
         if not 0 <= start < stop <= len(text) or name not in config.span_labels:
             raise ExamplesError(
-                f"{where}: the span {start} to {stop}, {name!r}, is not inside the {len(text)} characters, or its label is "
-                f"none of {', '.join(config.span_labels) or 'those declared in span_labels'}"
+                f"{where}: the span {start} to {stop}, {name!r}, is outside the {len(text)} characters, or its label "
+                f"is none of {', '.join(config.span_labels) or 'those declared in span_labels'}"
             )
     return Annotation(identity, text, annotator, label, spans)
 
@@ -123,7 +133,7 @@ def build_annotations(items: list[Annotation], config: AnnotationConfig) -> Anno
 
 
 def agreement_of(items: list[Annotation], config: AnnotationConfig) -> dict[str, Any]:
-    """Krippendorff's alpha of all, Fleiss' kappa over documents with the commonest number of labels, Cohen's of pairs."""
+    """Alpha of all, Fleiss' kappa over documents with the commonest number of labels, Cohen's kappa of pairs."""
     people = sorted({item.annotator for item in items})
     documents = sorted({item.id for item in items})
     rows, columns = ({name: place for place, name in enumerate(names)} for names in (people, documents))

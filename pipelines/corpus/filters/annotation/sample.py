@@ -1,10 +1,10 @@
 """Which documents people should look at, and the file that they fill in.
 
 In: documents of some batches with their signals and decisions, part by part. 1. A choice says which rows qualify:
-those that a rule judged a certain way, those with a signal inside a band, those about which two signals disagree most,
-or all. 2. Of these the ones with the smallest keyed hash of their id are taken, evenly over the batches' domains where
-there are several; for disagreement, those that disagree most. Out: `Sampled`, in an order that tells nothing. Deterministic
-for a seed. Memory: the chosen documents.
+those that a rule judged a certain way, those with a signal inside a band, those about which two signals disagree
+most, or all. 2. Of these the ones with the smallest keyed hash of their id are taken, evenly over the batches'
+domains where there are several; for disagreement, those that disagree most. Out: `Sampled`, in an order that tells
+nothing. Deterministic for a seed. Memory: the chosen documents.
 """
 
 import csv
@@ -52,8 +52,10 @@ class Sampled(NamedTuple):
 def sample(
     parts: Iterable[tuple[pa.Table, pa.Table, pa.Table]], choice: Choice, count: int, seed: int
 ) -> list[Sampled]:
-    """`parts` are (documents, signals, decisions) of the same rows. Raises `UnknownNameError` for a signal or rule that is
-    not there."""
+    """`parts` are (documents, signals, decisions) of the same rows.
+
+    Raises `UnknownNameError` for a signal or rule that is not there.
+    """
     key = derive(seed, "annotation").to_bytes(8, "little")
     heaps: dict[str, list[tuple[float, int, Sampled]]] = {}
     rules: set[str] = set()
@@ -72,7 +74,9 @@ def sample(
             if len(heap) > count:
                 heapq.heappop(heap)
     if choice.rule is not None and choice.rule not in rules:
-        raise UnknownNameError(f"no document failed a rule {choice.rule!r}; rules that some failed: {', '.join(sorted(rules))}")
+        raise UnknownNameError(
+            f"no document failed a rule {choice.rule!r}; rules that some failed: {', '.join(sorted(rules))}"
+        )
     return _shuffled(_evenly(heaps, count), key)
 
 
@@ -89,7 +93,11 @@ def _qualifying(
         return failed == (choice.verdict == "failed"), none, [f"{choice.verdict} {choice.rule}"] * size
     if choice.signal is not None:
         values = _numbers(signals, choice.signal)
-        return (values >= choice.low) & (values <= choice.high), none, [f"{choice.signal} {value:.4g}" for value in values]
+        return (
+            (values >= choice.low) & (values <= choice.high),
+            none,
+            [f"{choice.signal} {value:.4g}" for value in values],
+        )
     if choice.disagreement is not None:
         first, second = (_numbers(signals, name) for name in choice.disagreement)
         gap = np.abs(first - second)

@@ -24,7 +24,7 @@ from pipelines.corpus.filters.classifier.model import fasttext_package, probabil
 from pipelines.corpus.filters.classifier.text import one_line
 from pipelines.corpus.filters.classifier.train import fasttext_seed, train_fasttext, training_order
 from pipelines.corpus.filters.labelled import metrics
-from pipelines.corpus.filters.labelled.examples import Examples, ExampleSet, ExamplesError, Labelled, gather
+from pipelines.corpus.filters.labelled.examples import Examples, ExamplesError, ExampleSet, Labelled, gather
 
 MEASURES: Final = Algorithm("classifier_measures", 1)
 PSEUDO_LABELS: Final = Algorithm("pseudo_labels", 1)
@@ -74,7 +74,11 @@ def build_classifier(
 
 
 def pseudo_label(
-    model: Path, labels: tuple[str, ...], texts: Iterable[str], known: pa.Table, config: QualityClassifier | TopicClassifier
+    model: Path,
+    labels: tuple[str, ...],
+    texts: Iterable[str],
+    known: pa.Table,
+    config: QualityClassifier | TopicClassifier,
 ) -> Examples:
     """Texts that the model at `model` is sure of, as training examples of its likeliest label; `known` ones are not."""
     settings = config.pseudo_labels
@@ -105,7 +109,9 @@ def _labels_of(table: pa.Table, config: QualityClassifier | TopicClassifier) -> 
     pairs = set(zip(table["label"].to_pylist(), table["held_out"].to_pylist(), strict=True))
     labels = ("negative", "positive") if config.kind == "quality" else tuple(sorted({label for label, _ in pairs}))
     if len(labels) < 2:
-        raise ExamplesError(f"the examples have one label ({', '.join(labels) or 'none'}): two are needed to tell apart")
+        raise ExamplesError(
+            f"the examples have one label ({', '.join(labels) or 'none'}): two are needed to tell apart"
+        )
     for label in labels:
         held_out = pc.sum(pc.equal(table.filter(pc.field("label") == label)["held_out"], True)).as_py() or 0
         if (label, False) not in pairs or held_out < MIN_HELD_OUT:
@@ -155,7 +161,9 @@ def _measure(
     return _topics(truth, scores, texts, labels)
 
 
-def _quality(truth: metrics.BOOL, scores: metrics.F64, texts: pa.ChunkedArray, config: QualityClassifier) -> dict[str, Any]:
+def _quality(
+    truth: metrics.BOOL, scores: metrics.F64, texts: pa.ChunkedArray, config: QualityClassifier
+) -> dict[str, Any]:
     pool = np.sort(scores[~truth])
     threshold = config.threshold
     if threshold is None:  # `higher`: not more than the declared share lies at or above it, ties aside
@@ -178,15 +186,17 @@ def _quality(truth: metrics.BOOL, scores: metrics.F64, texts: pa.ChunkedArray, c
         "curve": {name: _rounded(values) for name, values in metrics.thin(curve)._asdict().items()},
         "reference": _rounded(np.quantile(pool, np.linspace(0, 1, QUANTILES)), 9),
         "errors": [
-            {"label": "positive" if truth[row] else "negative", "score": round(float(scores[row]), 6), "text": _snippet(texts, row)}
+            {
+                "label": "positive" if truth[row] else "negative",
+                "score": round(float(scores[row]), 6),
+                "text": _snippet(texts, row),
+            }
             for row in worst
         ],
-    }  # fmt: skip
+    }
 
 
-def _topics(
-    truth: Any, scores: metrics.F64, texts: pa.ChunkedArray, labels: tuple[str, ...]
-) -> dict[str, Any]:
+def _topics(truth: Any, scores: metrics.F64, texts: pa.ChunkedArray, labels: tuple[str, ...]) -> dict[str, Any]:
     found = scores.argmax(1)
     counts = metrics.confusion(truth, found, len(labels))
     precision, recall, f1 = metrics.by_class(counts)
@@ -219,7 +229,7 @@ def _calibration(truth: metrics.BOOL, scores: metrics.F64) -> dict[str, Any]:
     return {
         "predicted": _rounded(found.predicted),
         "observed": _rounded(found.observed),
-        "count": found.count.tolist(),
+        "count": found.examples.tolist(),
         "expected_error": round(found.expected_error, 6),
         "brier": round(found.brier, 6),
     }
@@ -256,5 +266,3 @@ def _chunks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
             held = []
     if held:
         yield held
-
-

@@ -30,11 +30,13 @@ class _Trained(Config):
     dimension: int = Field(32, ge=1, le=1024, description="Width of the embeddings (DCLM: 100).")
     word_ngrams: int = Field(2, ge=1, le=6, description="Longest word n-gram that is a feature (DCLM: 2).")
     buckets: int = Field(
-        200_000, ge=0, description="Hash buckets of the n-grams; the model's size is (words + buckets) x dimension x 4 bytes."
+        200_000,
+        ge=0,
+        description="Hash buckets of the n-grams; the model's size is (words + buckets) x dimension x 4 bytes.",
     )
     epochs: int | None = Field(
         None, ge=1, le=1000,
-        description="Passes over the training examples; null: 5 as DCLM, more for small sets, so that 50,000 examples are seen.",
+        description="Passes over the examples; null: 5 as DCLM, more for small sets, so that 50,000 examples are seen.",
     )  # fmt: skip
     learning_rate: float = Field(
         0.5, gt=0, description="Learning rate at the start, falling to 0 (DCLM: 0.1, for its 400,000 examples)."
@@ -43,7 +45,9 @@ class _Trained(Config):
     balance: bool = Field(
         True, description="Repeat the examples of the smaller classes until each has as many as the largest."
     )
-    pseudo_labels: PseudoLabelConfig | None = Field(None, description="Train once more on documents the model is sure of.")
+    pseudo_labels: PseudoLabelConfig | None = Field(
+        None, description="Train once more on documents the model is sure of."
+    )
     seed: int = Field(0, ge=0, description="Chooses examples, what is held out, their order, and the first weights.")
 
 
@@ -55,7 +59,7 @@ class QualityClassifier(_Trained):
     negative: tuple[ExamplesConfig, ...] = Field(min_length=1, description="Texts of the pool that is filtered.")
     keep: float = Field(
         0.1, gt=0, le=1,
-        description="Share of the held-out negatives that scores at or above the threshold (DCLM keeps a tenth of its pool).",
+        description="Share of the held-out negatives at or above the threshold (DCLM keeps a tenth of its pool).",
     )  # fmt: skip
     threshold: float | None = Field(None, ge=0, le=1, description="The threshold itself, in the place of `keep`.")
 
@@ -71,7 +75,8 @@ class QualityClassifier(_Trained):
 
     def sets(self) -> list[tuple[str | None, ExamplesConfig]]:
         """(label, set) of every declared set; None where the set brings its labels."""
-        return [("positive", item) for item in self.positive] + [("negative", item) for item in self.negative]
+        named = (("positive", self.positive), ("negative", self.negative))
+        return [(label, item) for label, items in named for item in items]
 
 
 class TopicClassifier(_Trained):
@@ -82,13 +87,21 @@ class TopicClassifier(_Trained):
         None, description="The labels are topics of this published list; None: whatever the examples say."
     )
     examples: tuple[ExamplesConfig, ...] = Field(min_length=1, description="Sets of labelled texts.")
+    min_score: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="A document whose likeliest topic has a lower probability is of the topic `uncertain`.",
+    )
 
     @model_validator(mode="after")
     def _labels_known(self) -> "TopicClassifier":
         known = TAXONOMIES[self.taxonomy] if self.taxonomy else ()
         for index, item in enumerate(self.examples):
             if item.label is None and item.label_field is None and item.annotations is None:
-                raise ValueError(f"examples.{index}: give `label`, or `label_field` with the field that holds the topics")
+                raise ValueError(
+                    f"examples.{index}: give `label`, or `label_field` with the field that holds the topics"
+                )
             for label in (*item.labels.values(), *([item.label] if item.label else ())):
                 if known and label not in known:
                     raise ValueError(f"examples.{index}: {label!r} is no topic of {self.taxonomy}: {', '.join(known)}")

@@ -78,6 +78,4 @@ def agreement(first: Member, second: Member) -> Agreement:
     """How two classifiers decide on the documents that both score."""
     known = ~(np.isnan(first.scores) | np.isnan(second.scores))
     one, two = first.scores[known] >= first.threshold, second.scores[known] >= second.threshold
-    return Agreement(
-        int((one & two).sum()), int((one & ~two).sum()), int((~one & two).sum()), int((~one & ~two).sum())
-    )
+    return Agreement(int((one & two).sum()), int((one & ~two).sum()), int((~one & two).sum()), int((~one & ~two).sum()))

@@ -2,9 +2,9 @@
 
 In: documents, and the pinned models. 1. Where a classifier is for some languages only, the language is identified as
 the family `language` does. 2. Each model scores the start of the text. 3. The score becomes a rank among the model's
-reference scores. 4. Ensembles combine them. Out: `<name>_score`, `<name>_rank` (0 to 1) and one column an ensemble, null
-where there is no score. Counts: documents scored and kept by each classifier, and how each two of them agree. Identity:
-the models' digests. Cost: 2,000 to 10,000 documents a second and model on one core.
+reference scores. 4. Ensembles combine them. Out: `<name>_score`, `<name>_rank` (0 to 1) and one column an ensemble,
+null where there is no score. Counts: documents scored and kept by each classifier, and how each two of them agree.
+Identity: the models' digests. Cost: 2,000 to 10,000 documents a second and model on one core.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,9 @@ class PinnedClassifier(Config):
     labels: tuple[str, ...] = Field(description="Labels in the order of the training.")
     languages: tuple[str, ...] = Field(description="Languages that it scores; empty: all.")
     max_characters: int = Field(description="How much of the start of a text it looks at.")
-    threshold: float = Field(0.0, description="A quality classifier keeps documents from this score on.")
+    threshold: float = Field(
+        0.0, description="A quality classifier keeps documents, and a topic holds, from this score on."
+    )
     reference: tuple[float, ...] = Field((), description="Quantiles of the scores of the pool's sample.")
 
 
@@ -85,9 +87,7 @@ def count_verdicts(table: pa.Table, config: ClassifierScoring) -> dict[str, int]
     return counts
 
 
-def language_column(
-    texts: Sequence[str], models: Any, language: LanguageConfig | None
-) -> list[str | None] | None:
+def language_column(texts: Sequence[str], models: Any, language: LanguageConfig | None) -> list[str | None] | None:
     """The language of every text when any of the models asks for it, else None."""
     if not any(model.languages for model in models):
         return None

@@ -1,9 +1,9 @@
 """A text as one line that fastText reads whole, and as words where the script has no spaces.
 
-fastText cuts words at ASCII white space alone, ends a line at the word `</s>` (what follows is ignored, so a page could
-hide behind it) and takes every word that starts with `__label__` for a label (so a page could label itself in training).
-Steps: cut; lower case; white space to one space; a space around every character of a script without spaces, so that
-word bigrams are character bigrams; both markers broken up.
+fastText cuts words at ASCII white space alone, ends a line at the word `</s>` (what follows is ignored, so a page
+could hide behind it) and takes every word that starts with `__label__` for a label (so a page could label itself in
+training). Steps: cut; lower case; white space to one space; a space around every character of a script without
+spaces, so that word bigrams are character bigrams; both markers broken up.
 """
 
 import re

@@ -16,7 +16,9 @@ class ExamplesConfig(Config):
         None, "JSONL or CSV file (plain, .gz, .zst): absolute, beside the project file, or `package:NAME/inner/path`."
     )
     batches: tuple[str, ...] = Field((), description="Batches of the corpus whose documents are the texts.")
-    annotations: str | None = Field(None, description="Section of `corpus.annotations` whose labelled documents these are.")
+    annotations: str | None = Field(
+        None, description="Section of `corpus.annotations` whose labelled documents these are."
+    )
     text_fields: tuple[str, ...] = Field(
         ("text",), min_length=1, description="Fields of a record that make its text, in order, joined by line ends."
     )
@@ -24,7 +26,8 @@ class ExamplesConfig(Config):
     label: LabelName | None = Field(None, description="The label of every text of the set.")
     label_field: str | None = Field(None, description="Field of a record that holds its label.")
     labels: dict[str, LabelName] = Field(
-        {}, description="From a label as written to ours; records with another are left out. None: every label as written."
+        {},
+        description="From a label as written to ours; records with another are left out. None: every label as written.",
     )
     max_documents: int = Field(20_000, ge=1, description="At most this many texts, chosen by a hash of the text.")
 

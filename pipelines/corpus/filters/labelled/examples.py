@@ -102,7 +102,9 @@ def _smallest(
     heap: list[tuple[int, int, str, str, bytes]] = []
     for number, (text, label) in enumerate(item.texts):
         counts["rows_in"] += 1
-        text = text[:max_characters].encode("utf-8", "replace").decode().strip()  # JSON can hold half of a surrogate pair
+        text = (
+            text[:max_characters].encode("utf-8", "replace").decode().strip()
+        )  # JSON can hold half of a surrogate pair
         if not text:
             counts["dropped/empty"] += 1
             continue
@@ -170,7 +172,9 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         value = parse_json(line.data, where)
         if isinstance(value, Drop) or not isinstance(value.content, dict):
-            raise ExamplesError(f"{where}: is no JSON object ({value.detail if isinstance(value, Drop) else 'a value'})")
+            raise ExamplesError(
+                f"{where}: is no JSON object ({value.detail if isinstance(value, Drop) else 'a value'})"
+            )
         yield line.number + 1, value.content
     if table:
         yield from _csv(path, b"\n".join(lines))

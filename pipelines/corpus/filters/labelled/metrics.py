@@ -27,9 +27,9 @@ class Reliability(NamedTuple):
 
     predicted: F64
     observed: F64
-    count: npt.NDArray[np.int64]
+    examples: npt.NDArray[np.int64]
     expected_error: float
-    """ECE: mean of |observed - predicted|, weighted by count."""
+    """ECE: mean of |observed - predicted|, weighted by the examples."""
     brier: float
     """Mean of (score - truth) squared."""
 

@@ -1,8 +1,8 @@
 """ARPA files, the common text format of n-gram models: written for other tools, read from them.
 
-A line is `log10 p <tab> the words, apart by spaces <tab> log10 backoff`; the backoff is left out at the highest order and
-where it is 0. Numbers have seven digits, as float32 has. Reading wants every n-gram's first words to be an n-gram too,
-as KenLM writes it. Cost: a million n-grams takes some seconds either way.
+A line is `log10 p <tab> the words, apart by spaces <tab> log10 backoff`; the backoff is left out at the highest order
+and where it is 0. Numbers have seven digits, as float32 has. Reading wants every n-gram's first words to be an n-gram
+too, as KenLM writes it. Cost: a million n-grams takes some seconds either way.
 """
 
 import gzip
@@ -41,9 +41,14 @@ def write_arpa(model: NgramModel, words: Sequence[str], stream: TextIO) -> None:
             below = np.arange(starts[order - 1], low)
             parents = np.repeat(below, np.diff(model.first_child[starts[order - 1] : low + 1]))
             before = starts[order - 1]
-            names = [f"{names[parent - before]} {spelled[word]}" for parent, word in zip(parents, model.word[low:high], strict=True)]
+            names = [
+                f"{names[parent - before]} {spelled[word]}"
+                for parent, word in zip(parents, model.word[low:high], strict=True)
+            ]
         stream.write(f"\n\\{order + 1}-grams:\n")
-        for name, score, backoff in zip(names, model.log_probability[low:high], model.log_backoff[low:high], strict=True):
+        for name, score, backoff in zip(
+            names, model.log_probability[low:high], model.log_backoff[low:high], strict=True
+        ):
             tail = f"\t{backoff:.7g}" if backoff and order + 1 < model.order else ""
             stream.write(f"{score:.7g}\t{name}{tail}\n")
     stream.write("\n\\end\\\n")
@@ -78,7 +83,7 @@ def read_arpa(path: Path) -> tuple[NgramModel, list[str]]:
     order = np.argsort(hashes)
     words = [plain[index] for index in order]
     ids = {name: number for number, name in enumerate([*SPECIAL, *words])}
-    nodes = {(number,): number for number in range(len(ids))}
+    nodes: dict[tuple[int, ...], int] = {(number,): number for number in range(len(ids))}
     given = {name: (score, backoff) for (name,), score, backoff in sections[0]}
     missing = (-99.0, 0.0)
     levels = [_level([((number,), 0, *given.get(name, missing)) for name, number in ids.items()], 1)]
@@ -89,7 +94,9 @@ def read_arpa(path: Path) -> tuple[NgramModel, list[str]]:
                 key = tuple(ids[name] for name in names)
                 rows.append((key, nodes[key[:-1]], score, backoff))
             except KeyError:
-                raise ArpaError(f"{path.name}: {' '.join(names)!r} is listed, its words or its beginning are not") from None
+                raise ArpaError(
+                    f"{path.name}: {' '.join(names)!r} is listed, its words or its beginning are not"
+                ) from None
         rows.sort(key=lambda row: (row[1], row[0][-1]))
         levels.append(_level(rows, len(levels[-1].word)))
         nodes = {row[0]: number for number, row in enumerate(rows)}

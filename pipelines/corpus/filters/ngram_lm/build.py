@@ -26,7 +26,7 @@ MIN_REFERENCE: Final = 10
 
 
 class BuiltModel(NamedTuple):
-    """The model, its words in the order of its hashes, and its measures (`unknown_words` and `reference` are pinned)."""
+    """The model, its words in the order of its hashes, and its measures."""
 
     model: NgramModel
     words: list[str]
@@ -34,7 +34,11 @@ class BuiltModel(NamedTuple):
 
 
 def build_language_model(
-    train: Sequence[str], held_out: Sequence[str], reference: Sequence[str], config: LanguageModelConfig, arpa: Path | None
+    train: Sequence[str],
+    held_out: Sequence[str],
+    reference: Sequence[str],
+    config: LanguageModelConfig,
+    arpa: Path | None,
 ) -> BuiltModel:
     """Train on `train`, or read `arpa`. Raises `ExamplesError` when the reference is too small for percentiles."""
     if arpa is None:
@@ -48,7 +52,9 @@ def build_language_model(
     perplexities = perplexity_of(model, pool, config, unknown_words).perplexity()
     perplexities = np.sort(perplexities[~np.isnan(perplexities)])
     if len(perplexities) < MIN_REFERENCE:
-        raise ExamplesError(f"{len(perplexities)} reference texts with words are too few for percentiles: give {MIN_REFERENCE}")
+        raise ExamplesError(
+            f"{len(perplexities)} reference texts with words are too few for percentiles: give {MIN_REFERENCE}"
+        )
     fit = perplexity_of(model, held_out, config, unknown_words)
     words_scored = int(fit.words.sum())
     head, middle = cuts_of(perplexities, config)
@@ -66,7 +72,9 @@ def build_language_model(
     })  # fmt: skip
 
 
-def perplexity_of(model: NgramModel, texts: Sequence[str], config: LanguageModelConfig, unknown_words: int) -> DocumentScores:
+def perplexity_of(
+    model: NgramModel, texts: Sequence[str], config: LanguageModelConfig, unknown_words: int
+) -> DocumentScores:
     """Scores of texts as the family `perplexity` computes them."""
     return score_texts(model, texts, config.max_characters, unknown_words)
 

@@ -10,7 +10,8 @@ class LanguageModelConfig(Config):
     """A model of good text; documents are held against it."""
 
     languages: tuple[str, ...] = Field(
-        (), description="Score only documents detected as one of these languages; empty: all that no other model is for."
+        (),
+        description="Score only documents detected as one of these languages; empty: all that no other model is for.",
     )
     texts: tuple[ExamplesConfig, ...] = Field((), description="Texts that it is trained on (CCNet: Wikipedia).")
     arpa: str | None = operational(
@@ -23,11 +24,15 @@ class LanguageModelConfig(Config):
     min_count: int = Field(2, ge=1, description="Rarer words of the training texts are unknown words.")
     prune: tuple[int, ...] = Field(
         (0, 0, 1), min_length=1,
-        description="N-grams seen this often or less are dropped, by order; the last number holds for all higher orders.",
+        description="N-grams seen this often or less are dropped, by order; the last number holds for higher orders.",
     )  # fmt: skip
     held_out: float = Field(0.05, gt=0, lt=0.9, description="Share of the texts that measures and never trains.")
-    head_percentile: float = Field(30, gt=0, lt=100, description="Documents below this percentile are the head (CCNet: 30).")
-    middle_percentile: float = Field(60, gt=0, lt=100, description="Documents below this one are the middle, the rest the tail.")
+    head_percentile: float = Field(
+        30, gt=0, lt=100, description="Documents below this percentile are the head (CCNet: 30)."
+    )
+    middle_percentile: float = Field(
+        60, gt=0, lt=100, description="Documents below this one are the middle, the rest the tail."
+    )
     train_characters: int = Field(100_000, ge=1, description="At most this much of a training text.")
     max_characters: int = Field(20_000, ge=1, description="Only this much of the start of a document is scored.")
     seed: int = Field(0, ge=0, description="Chooses texts and what is held out.")
@@ -37,7 +42,9 @@ class LanguageModelConfig(Config):
         if bool(self.texts) == (self.arpa is not None):
             raise ValueError("give `texts` to train on, or `arpa`, the file of a model that exists")
         if self.arpa is not None and not self.reference:
-            raise ValueError("a model from an ARPA file needs `reference` texts, whose perplexities set the percentiles")
+            raise ValueError(
+                "a model from an ARPA file needs `reference` texts, whose perplexities set the percentiles"
+            )
         if self.head_percentile >= self.middle_percentile:
             raise ValueError("head_percentile is not below middle_percentile: head, middle and tail are in this order")
         if list(self.prune) != sorted(self.prune) or min(self.prune) < 0 or self.prune[0] > 0:

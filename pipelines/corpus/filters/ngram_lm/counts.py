@@ -20,13 +20,13 @@ SPECIAL: Final = ("<unk>", "<s>", "</s>")
 
 class Order(NamedTuple):
     """The n-grams of one order. `prefix` is the node of its first n-1 words one order below, `word` its last word,
-    `suffix` the node of its last n-1 words, `count` how often it occurs, `left` how many different words precede it
-    (at the sentence's start none can; see `adjusted`)."""
+    `suffix` the node of its last n-1 words, `occurrences` how often it occurs, `left` how many different words precede
+    it (at the sentence's start none can; see `adjusted`)."""
 
     prefix: I32
     word: I32
     suffix: I32
-    count: I64
+    occurrences: I64
     left: I64
     begins: npt.NDArray[np.bool_]
     """Whether its first word is `<s>`."""
@@ -46,7 +46,7 @@ def count_ngrams(words: I32, sentences: I64, order: int, vocabulary: int) -> lis
             prefix=np.zeros(vocabulary, np.int32),
             word=np.arange(vocabulary, dtype=np.int32),
             suffix=np.zeros(vocabulary, np.int32),
-            count=unigrams.astype(np.int64),
+            occurrences=unigrams.astype(np.int64),
             left=np.zeros(vocabulary, np.int64),
             begins=np.arange(vocabulary) == BEGIN,
         )
@@ -63,7 +63,7 @@ def count_ngrams(words: I32, sentences: I64, order: int, vocabulary: int) -> lis
                 prefix=prefix,
                 word=(distinct % vocabulary).astype(np.int32),
                 suffix=suffix,
-                count=counts.astype(np.int64),
+                occurrences=counts.astype(np.int64),
                 left=np.zeros(len(distinct), np.int64),
                 begins=found[-1].begins[prefix],
             )
@@ -78,5 +78,5 @@ def adjusted(orders: list[Order], index: int) -> I64:
     precede; the number of different preceding words for all others."""
     order = orders[index]
     if index == len(orders) - 1:
-        return order.count
-    return np.where(order.begins, order.count, order.left)
+        return order.occurrences
+    return np.where(order.begins, order.occurrences, order.left)

@@ -41,7 +41,7 @@ def estimate(orders: list[Order], thresholds: tuple[int, ...]) -> list[Level]:
     levels: list[Level] = []
     below_p = np.full(1, 1.0 / (len(orders[0].word) - 1))
     below_place: I64 = np.zeros(1, np.int64)
-    keeps = [order.count > threshold for order, threshold in zip(orders, thresholds, strict=True)]
+    keeps = [order.occurrences > threshold for order, threshold in zip(orders, thresholds, strict=True)]
     keeps[0][:] = True
     for index, order in enumerate(orders):
         counts = adjusted(orders, index).astype(np.float64)

@@ -2,8 +2,8 @@
 
 A node is an n-gram; the first nodes are the words by id. Children of a node lie together and their words rise, so the
 probability of a word after a context is found by one binary search for each length of the context, and no search ever
-leaves the arrays: they can be memory-mapped and shared by all workers. Cost: about two million words a second at order 3 and one
-million at order 5 on one core; 20 bytes an n-gram.
+leaves the arrays: they can be memory-mapped and shared by all workers. Cost: about two million words a second at
+order 3 and one million at order 5 on one core; 20 bytes an n-gram.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ F64 = npt.NDArray[np.float64]
 
 
 class NgramModel(NamedTuple):
-    """`hashes` of the words (ids from 3 on, sorted); for every node its last word, log10 probability, log10 backoff, and
+    """`hashes` of the words (ids from 3 on, sorted); for every node its last word, log10 probability and backoff, and
     where its children begin (they end where those of the next node begin)."""
 
     order: int
@@ -51,8 +51,12 @@ class DocumentScores(NamedTuple):
 
 
 ARRAYS: Final = {
-    "hashes": np.uint64, "word": np.int32, "log_probability": np.float32, "log_backoff": np.float32, "first_child": np.int64
-}  # fmt: skip
+    "hashes": np.uint64,
+    "word": np.int32,
+    "log_probability": np.float32,
+    "log_backoff": np.float32,
+    "first_child": np.int64,
+}
 
 
 def flat(levels: Sequence[Level], hashes: U64) -> NgramModel:
@@ -73,10 +77,10 @@ def flat(levels: Sequence[Level], hashes: U64) -> NgramModel:
 
 def mapped(order: int, paths: dict[str, Path]) -> NgramModel:
     """The model of stored arrays (raw little-endian), mapped and not read."""
-    arrays = {
-        name: np.memmap(paths[name], np.dtype(kind).newbyteorder("<"), "r") if paths[name].stat().st_size else np.zeros(0, kind)
-        for name, kind in ARRAYS.items()
-    }  # fmt: skip
+    arrays = {}
+    for name, kind in ARRAYS.items():
+        some = paths[name].stat().st_size > 0  # an empty file cannot be mapped
+        arrays[name] = np.memmap(paths[name], np.dtype(kind).newbyteorder("<"), "r") if some else np.zeros(0, kind)
     return NgramModel(order, **{name: np.asarray(array) for name, array in arrays.items()})
 
 
@@ -94,7 +98,8 @@ def score_texts(model: NgramModel, texts: Sequence[str], max_characters: int, un
     `<unk>` stands for `unknown_words` different words, each as likely as the others. Without that, text in another
     language would be likely text: a model of English gives a run of unknown words a perplexity of 3.
     """
-    logs, words, unknown = (np.zeros(len(texts), kind) for kind in (np.float64, np.int64, np.int64))
+    logs = np.zeros(len(texts), np.float64)
+    words, unknown = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
     for block in lines_of(list(texts), max_characters):
         ids = word_ids(block.hashes, model.hashes)
         scores = score_lines(ids, block.offsets, *model[2:], model.order)

@@ -4,8 +4,8 @@ In: documents, and the pinned models in the project's order. 1. Each document go
 language. 2. Its perplexity: 10 ** (-sum of log10 p over its lines / (words + lines)), CCNet's. 3. Its rank among the
 model's reference documents, and the bucket: `head` below the first cut, `middle` below the second, else `tail`. Out:
 `perplexity`, `perplexity_rank` (0 to 1), `perplexity_bucket`, `perplexity_unknown` (share of unknown words) and
-`perplexity_model`; null without a word or a model. Perplexities of two models cannot be compared, buckets and ranks can.
-Repeated and listed text has a very low perplexity: a rule needs a lower end too. Counts: documents by bucket.
+`perplexity_model`; null without a word or a model. Perplexities of two models cannot be compared, buckets and ranks
+can. Repeated and listed text has a very low perplexity: a rule needs a lower end too. Counts: documents by bucket.
 
 Any other model is a scorer that is passed in (`score_with`): texts in, log10 probabilities and token counts out.
 Cost: 5 MB/s and model on one core.

@@ -1,8 +1,9 @@
 """Training an n-gram model: texts to a flat model with its words.
 
-In: texts. 1. Lines to words (`words.py`). 2. Words seen less than `min_count` times become `<unk>`; the others take ids in
-the order of their hashes. 3. Count (`counts.py`). 4. Estimate (`estimate.py`). Out: `NgramModel` and the words as text,
-for ARPA files. Cost: half a second and 200 MB a million words at order 5; a model that does not fit is a smaller sample.
+In: texts. 1. Lines to words (`words.py`). 2. Words seen less than `min_count` times become `<unk>`; the others take
+ids in the order of their hashes. 3. Count (`counts.py`). 4. Estimate (`estimate.py`). Out: `NgramModel` and the words
+as text, for ARPA files. Cost: half a second and 200 MB a million words at order 5; a model that does not fit is a
+smaller sample.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,8 +25,8 @@ _TEXTS = 256
 
 
 class TrainedNgrams(NamedTuple):
-    """The model, its words (id 3 on, in the order of `model.hashes`), how many n-grams each order has, how many words it
-    read, and how many different ones are `<unk>`."""
+    """The model, its words (id 3 on, in the order of `model.hashes`), n-grams of each order, words that were read,
+    and how many different ones are `<unk>`."""
 
     model: NgramModel
     words: list[str]
@@ -54,7 +55,13 @@ def train_ngrams(texts: Iterable[str], config: LanguageModelConfig) -> TrainedNg
     vocabulary = len(kept) + len(SPECIAL)
     levels = estimate(count_ngrams(words, sentences, config.order, vocabulary), config.thresholds())
     ngrams = tuple(len(level.word) for level in levels)
-    return TrainedNgrams(flat(levels, kept), [spelled[int(value)] for value in kept], ngrams, len(flat_hashes), max(len(distinct) - len(kept), 1))
+    return TrainedNgrams(
+        flat(levels, kept),
+        [spelled[int(value)] for value in kept],
+        ngrams,
+        len(flat_hashes),
+        max(len(distinct) - len(kept), 1),
+    )
 
 
 def _blocks(texts: Iterable[str], max_characters: int) -> Iterator[Lines]:

@@ -1,9 +1,10 @@
 """The attribute family `topics`: what a document is about, by the topic classifier of its language.
 
-In: documents, and the pinned models in the project's order. Each document goes to the first classifier that is for its
-language. Out: `topic`, `topic_score`, `second_topic`, `second_topic_score` (probabilities, 0 to 1) and
-`topic_classifier`; null for a blank text and where no classifier is for its language. Counts: documents by topic, so that
-reports and mixtures have topic shares without a look at any row. Cost: as `classifier/score.py`.
+In: documents, and the pinned models in the project's order. Each document goes to the first classifier that is for
+its language; a topic below the classifier's `min_score` is `uncertain`. Out: `topic`, `topic_score`, `second_topic`,
+`second_topic_score` (probabilities, 0 to 1) and `topic_classifier`; null for a blank text and where no classifier is
+for its language. Counts: documents by topic, so that reports and mixtures have topic shares without a look at any
+row. Cost: as `classifier/score.py`.
 """
 
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ TOPICS: Final = Algorithm("topics", 1)
 ALGORITHMS: Final = (TOPICS, FASTTEXT_LINE, LANGUAGE)
 
 NO_TOPIC: Final = "none"
+UNCERTAIN: Final = "uncertain"
 
 
 class TopicScoring(Config):
@@ -51,7 +53,11 @@ def topics_part(tables: Mapping[str, pa.Table], config: TopicScoring) -> PartRes
             if np.isnan(values[0]):
                 continue
             first, second = np.argsort(-values, kind="stable")[:2]
-            rows["topic"][row], rows["topic_score"][row] = model.labels[first], float(values[first])
+            sure = values[first] >= model.threshold
+            rows["topic"][row], rows["topic_score"][row] = (
+                model.labels[first] if sure else UNCERTAIN,
+                float(values[first]),
+            )
             rows["second_topic"][row], rows["second_topic_score"][row] = model.labels[second], float(values[second])
             rows["topic_classifier"][row] = name
             open_rows[row] = False

@@ -4,7 +4,8 @@ In: a query or seeds, and background texts of the pool. 1. Document frequencies 
 2. The terms looked for: those of the query with idf as their weight, or the seeds' terms with the largest weight
 (share of the seeds that have the term) x idf, a term having to be in two of the seeds where there are that many. 3. The
 score of a text (BM25, Robertson and Zaragoza 2009):
-    sum over terms of weight x tf (k1 + 1) / (tf + k1 (1 - b + b length / mean length)),  idf = ln(1 + (N - n + 0.5) / (n + 0.5))
+    sum over terms of weight x tf (k1 + 1) / (tf + k1 (1 - b + b length / mean length))
+with idf = ln(1 + (N - n + 0.5) / (n + 0.5)) of N background texts, n of which have the term.
 Out: `TermWeights`, pinned; then the family `subsets` with `<name>_relevance` and `<name>_rank`, its rank among the
 background's scores (0 to 1). A text without a term has 0. Cost: 10 MB/s on one core, whatever the number of subsets.
 """

@@ -1,8 +1,8 @@
 """Terms of a text: its words and its pairs of adjacent words, as 64-bit hashes.
 
-Words are lower-cased and those of `filters/words.py`; a word without a letter is none. A pair must stand side by side on
-one line, so for Chinese, where a word is a character, the pairs are the two-character words and the single characters
-are common and weigh little.
+Words are lower-cased and those of `filters/words.py`; a word without a letter is none. A pair must stand side by side
+on one line, so for Chinese, where a word is a character, the pairs are the two-character words and the single
+characters are common and weigh little.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,9 @@ def terms_of(texts: list[str], max_characters: int) -> Iterator[Terms]:
         real = np.flatnonzero((words.flags & HAS_LETTER) > 0)
         starts, stops, hashes, mine = words.starts[real], words.stops[real], words.hashes[real], owners[real]
         lines = np.cumsum(block.characters == 10)
-        adjacent = np.flatnonzero((np.diff(real) == 1) & (mine[1:] == mine[:-1]) & (lines[starts[1:]] == lines[starts[:-1]]))
+        adjacent = np.flatnonzero(
+            (np.diff(real) == 1) & (mine[1:] == mine[:-1]) & (lines[starts[1:]] == lines[starts[:-1]])
+        )
         with np.errstate(over="ignore"):
             pairs = (hashes[adjacent] * HASH_FACTOR) ^ (hashes[adjacent + 1] >> np.uint64(1))
         yield Terms(
