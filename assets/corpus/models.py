@@ -90,7 +90,8 @@ def _recipe(project: Project, asset: str, name: str) -> Recipe:
         return standing
 
     def config(project: Project, key: str | None) -> dict[str, Any]:
-        return _section(project, name).identity() | (
+        identity: dict[str, Any] = _section(project, name).identity()
+        return identity | (
             {"language": project.corpus.signals.language.identity()}
             if kind == "language_calibration" and project.corpus.signals.language
             else {}

@@ -126,7 +126,8 @@ def _sections(stream: TextIO, name: str) -> Iterator[list[tuple[tuple[str, ...],
                 yield rows
             length, rows = length + 1, []
         elif line == "\\end\\":
-            yield rows
+            if length:
+                yield rows
             return
         elif length and line.strip():
             score, _, rest = line.partition("\t")

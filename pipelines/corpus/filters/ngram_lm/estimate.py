@@ -39,8 +39,8 @@ class Level(NamedTuple):
 def estimate(orders: list[Order], thresholds: tuple[int, ...]) -> list[Level]:
     """The model of counted n-grams; `thresholds[n - 1]` prunes order n."""
     levels: list[Level] = []
-    below_p = np.full(1, 1.0 / (len(orders[0].word) - 1))
-    below_place: I64 = np.zeros(1, np.int64)
+    lower = np.full(len(orders[0].word), 1.0 / (len(orders[0].word) - 1))
+    place: I64 = np.zeros(1, np.int64)  # of every n-gram of the order below among the kept ones
     keeps = [order.occurrences > threshold for order, threshold in zip(orders, thresholds, strict=True)]
     keeps[0][:] = True
     for index, order in enumerate(orders):
@@ -55,8 +55,7 @@ def estimate(orders: list[Order], thresholds: tuple[int, ...]) -> list[Level]:
         with np.errstate(invalid="ignore", divide="ignore"):
             backoff = np.where(total > 0, given / total, 1.0)
             own = np.where(predicted, (counts - discount) / total[order.prefix], 0.0)
-        lower = below_p[below_place[order.suffix]] if index else np.full(len(order.word), below_p[0])
-        probability = own + backoff[order.prefix] * lower
+        probability = own + backoff[order.prefix] * (lower[order.suffix] if index else lower)
         if index:
             kept_below = keeps[index - 1]
             levels[-1] = levels[-1]._replace(log_backoff=_log10(backoff[kept_below]))
@@ -64,7 +63,7 @@ def estimate(orders: list[Order], thresholds: tuple[int, ...]) -> list[Level]:
             probability[BEGIN] = 1.0  # never asked for; its line carries the backoff
         prefix = order.prefix[keep].astype(np.int64)
         if index:
-            prefix = below_place[prefix]
+            prefix = place[prefix]
         children = np.searchsorted(prefix, np.arange((len(levels[-1].word) if index else 1) + 1)).astype(np.int64)
         levels.append(
             Level(
@@ -75,7 +74,7 @@ def estimate(orders: list[Order], thresholds: tuple[int, ...]) -> list[Level]:
                 children,
             )
         )
-        below_p, below_place = probability[keep], np.cumsum(keep) - 1
+        lower, place = probability, np.cumsum(keep) - 1
     return levels
 
 
