@@ -17,6 +17,7 @@ from pipelines.core.fingerprint import Algorithm, digest_file
 from pipelines.core.manifest import CheckRecord, Part
 from pipelines.corpus.acquisition.packages import UnresolvedPathError, resolve_path
 from pipelines.corpus.filters.annotation.agreement import AGREEMENT
+from pipelines.corpus.filters.annotation.config import AnnotationConfig
 from pipelines.corpus.filters.annotation.labels import ANNOTATIONS, build_annotations, read_annotations
 from pipelines.corpus.filters.calibration import CALIBRATION, calibrate
 from pipelines.corpus.filters.classifier.build import MEASURES, PSEUDO_LABELS, build_classifier
@@ -52,7 +53,7 @@ GROUP = "corpus/filters"
 MADE = {
     "conserved": "every text that was offered became an example or was left out for a named reason",
     "better_than_chance": "on held-out examples the classifier is better than always the same answer",
-    "in_files": "the declared files hold labels",
+    "in_files": "the declared folder has files with labels",
     "agreement": "annotators agree at least as much as declared",
     "fits": "held-out text is likelier than a uniform choice among the words",
     "finds_terms": "the subset has terms to look for",
@@ -126,11 +127,17 @@ def _section(project: Project, name: str) -> Any:
     return models.language_calibration
 
 
-def _paths(project: Project, name: str) -> Iterator[str]:
-    models = project.corpus.models
+def annotation_files(mill: Mill, section: AnnotationConfig) -> list[Path]:
+    """The files of labels of a section, in the order of their names; none where the folder is not there yet."""
+    folder = mill.loaded.path.parent / section.folder
+    return sorted(path for path in folder.iterdir() if path.suffix in (".jsonl", ".csv")) if folder.is_dir() else []
+
+
+def _paths(mill: Mill, name: str) -> Iterator[str]:
+    models = mill.project.corpus.models
     yield from (item.path for owner, item in models.sets() if owner == name and item.path)
     if name in models.annotations:
-        yield from models.annotations[name].files
+        yield from (str(path) for path in annotation_files(mill, models.annotations[name]))
     if name in models.language_models and models.language_models[name].arpa:
         yield str(models.language_models[name].arpa)
 
@@ -138,7 +145,7 @@ def _paths(project: Project, name: str) -> Iterator[str]:
 def _digests(mill: Mill, name: str) -> dict[str, str]:
     """`file <n>` -> SHA-256 of the declared files that are there, in the project file's order."""
     found = {}
-    for number, declared in enumerate(_paths(mill.project, name)):
+    for number, declared in enumerate(_paths(mill, name)):
         try:
             found[f"file {number}"] = digest_file(resolve_path(declared, mill.loaded.path.parent))
         except UnresolvedPathError:  # what stands needs its files no more; what is made says so itself
@@ -201,8 +208,7 @@ def _make_classifier(mill: Mill, action: Action, name: str) -> Made:
 
 def _make_annotations(mill: Mill, action: Action, name: str) -> Made:
     section = mill.project.corpus.models.annotations[name]
-    paths = [resolve_path(path, mill.loaded.path.parent) for path in section.files]
-    found = build_annotations(read_annotations(paths, section), section)
+    found = build_annotations(read_annotations(annotation_files(mill, section), section), section)
     files = {role: store_table(mill.store, table) for role, table in found.tables.items()}
     files |= _measures(mill, found.measures, annotation_html(name, found.measures))
     alpha = found.measures["krippendorff_alpha"]

@@ -10,7 +10,7 @@ from pipelines.core.config import Config, operational
 class AnnotationConfig(Config):
     """Labels of documents, in files that people filled in; every change of the files is another version."""
 
-    files: tuple[str, ...] = operational((), "JSONL or CSV files of labels, beside the project file, in order.")
+    folder: str = operational("labels", "Folder of JSONL and CSV files of labels, read in the order of their names.")
     labels: tuple[str, ...] = Field(min_length=2, description="The labels that may be given; another one is an error.")
     scale: Literal["nominal", "ordinal", "interval"] = Field(
         "nominal", description="What distance two labels have: none, by order in `labels`, or as numbers."

@@ -42,7 +42,8 @@ def test_stored_arrays_are_the_model(tmp_path):
 def test_a_model_written_by_hand(tmp_path):
     """p(b | a) = 10^-0.1 is listed; p(c | a) backs off: 10^(-0.4 - 0.7); the line ends by backing off from b and c."""
     (tmp_path / "m.arpa").write_text(
-        "\\data\\\nngram 1=6\nngram 2=2\n\n\\1-grams:\n-2\t<unk>\n0\t<s>\t-0.2\n-0.5\t</s>\n-0.3\ta\t-0.4\n-0.6\tb\t-0.05\n"
+        "\\data\\\nngram 1=6\nngram 2=2\n\n\\1-grams:\n-2\t<unk>\n0\t<s>\t-0.2\n"
+        "-0.5\t</s>\n-0.3\ta\t-0.4\n-0.6\tb\t-0.05\n"
         "-0.7\tc\n\n\\2-grams:\n-0.1\ta b\n-0.15\t<s> a\n\n\\end\\\n"
     )
     model, words = read_arpa(tmp_path / "m.arpa")

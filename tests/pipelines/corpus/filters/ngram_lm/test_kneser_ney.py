@@ -82,7 +82,9 @@ class Definition:
         )
 
 
-corpora = st.lists(st.lists(st.sampled_from("a b c d e".split()), min_size=1, max_size=7), min_size=1, max_size=12)
+corpora = st.lists(
+    st.lists(st.sampled_from(["a", "b", "c", "d", "e"]), min_size=1, max_size=7), min_size=1, max_size=12
+)
 
 
 @settings(max_examples=60, deadline=None)
