@@ -28,6 +28,11 @@ def write_sample(mill: Mill, choice: Choice, count: int, seed: int, batches: lis
     for key in batches:
         if key not in known:
             raise UnknownNameError(f"{key[:80]!r} is no sealed batch; there are {', '.join(known)}")
+    rules = {rule.name for key in batches or known for rule in mill.project.source_of(key).filter.resolved()}
+    if choice.rule is not None and choice.rule not in rules:
+        raise UnknownNameError(
+            f"no rule of these sources is called {choice.rule[:80]!r}; there are {', '.join(sorted(rules))}"
+        )
     if target.exists():
         raise UnknownNameError(f"{target} exists, and may hold labels: give another name")
     chosen = sample(_parts(mill, batches or known), choice, count, seed)

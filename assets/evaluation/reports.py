@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from assets.corpus.cleaning import held_out_table
-from assets.evaluation.facts import digests, funnel, licences, loss_points, mixture_rows, model_facts
+from assets.evaluation.facts import digests, funnel, licences, loss_points, mixture_rows, model_facts, signals
 from assets.model.lineage import model_folder, plan_of
 from assets.recipe import Made, Recipe, Scope
 from assets.tokens.mixture import Kind
@@ -29,7 +29,7 @@ from pipelines.project import GateConfig, Project
 from resources.mill import Mill
 from resources.stages import Action, store_bytes, store_table
 
-REPORT = Algorithm("report-page", 2)
+REPORT = Algorithm("report-page", 3)
 ALGORITHMS = (PERPLEXITY, MULTIPLE_CHOICE, SCORES, COMPARE, REPORT)
 SCORED = {"scored": "every domain that has held-out documents has its bits per byte"}
 GATES = {"gates": "nothing was forgotten beyond the lane's gate; a round that fails is kept, marked, and not released"}
@@ -103,6 +103,7 @@ def _make_report(mill: Mill, lane: str, kind: Kind, action: Action) -> Made:
         "losses": loss_points(checkpoint),
         "mixture": mixture_rows(mill, checkpoint, plan),
         "funnel": funnel(mill, plan),
+        "signals": signals(mill, plan),
         "licences": licences(mill, plan),
         "digests": digests(checkpoint, plan),
         "confidence": config.confidence,

@@ -54,13 +54,12 @@ def sample(
 ) -> list[Sampled]:
     """`parts` are (documents, signals, decisions) of the same rows.
 
-    Raises `UnknownNameError` for a signal or rule that is not there.
+    Raises `UnknownNameError` for a signal that is not there.
     """
     key = derive(seed, "annotation").to_bytes(8, "little")
     heaps: dict[str, list[tuple[float, int, Sampled]]] = {}
-    rules: set[str] = set()
     for documents, signals, decisions in parts:
-        wanted, priority, why = _qualifying(signals, decisions, choice, rules)
+        wanted, priority, why = _qualifying(signals, decisions, choice)
         for row in np.flatnonzero(wanted).tolist():
             identity = documents["id"][row].as_py()
             rank = int.from_bytes(hashlib.blake2b(identity, digest_size=8, key=key).digest(), "little")
@@ -73,22 +72,17 @@ def sample(
             heapq.heappush(heap, (*place, item))
             if len(heap) > count:
                 heapq.heappop(heap)
-    if choice.rule is not None and choice.rule not in rules:
-        raise UnknownNameError(
-            f"no document failed a rule {choice.rule!r}; rules that some failed: {', '.join(sorted(rules))}"
-        )
     return _shuffled(_evenly(heaps, count), key)
 
 
 def _qualifying(
-    signals: pa.Table, decisions: pa.Table, choice: Choice, rules: set[str]
+    signals: pa.Table, decisions: pa.Table, choice: Choice
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64], list[str]]:
     """(which rows, how much they are wanted, why) of a part."""
     size = len(decisions)
     none = np.zeros(size)
     if choice.rule is not None:
         failures = [[item["rule"] for item in row] for row in decisions["failed"].to_pylist()]
-        rules.update(name for row in failures for name in row)
         failed = np.array([choice.rule in row for row in failures], bool)
         return failed == (choice.verdict == "failed"), none, [f"{choice.verdict} {choice.rule}"] * size
     if choice.signal is not None:

@@ -60,7 +60,7 @@ def test_domains_share_alike_and_seeds_differ():
 
 
 def test_names_that_are_not_there():
-    for choice in (Choice(rule="low"), Choice(signal="scores"), Choice(signal="word")):
+    for choice in (Choice(signal="scores"), Choice(signal="word")):
         with pytest.raises(UnknownNameError):
             sample(parts(), choice, 5, 0)
 
