@@ -11,7 +11,7 @@ from shutil import copyfile
 import pyarrow as pa
 
 from assets.corpus.filters import families
-from assets.corpus.models import annotation_files
+from assets.corpus.model_making import annotation_files
 from assets.graph import all_recipes
 from assets.recipe import produce
 from pipelines.core.errors import UnknownNameError

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from assets.corpus.models import language_config
+from assets.corpus.model_making import language_config
 from pipelines.core.artifacts import Artifact
 from pipelines.core.config import Config
 from pipelines.core.fingerprint import Algorithm
