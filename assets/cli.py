@@ -74,6 +74,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     control.add_argument("lane", help="the lane, e.g. nano")
     control.add_argument("--round", default="r0001", metavar="KEY", help="which of its rounds (default r0001)")
+    annotate = add("annotate", _annotate, "documents for people to label, their labels back, and how far they agree")
+    task = annotate.add_subparsers(required=True, metavar="TASK")
+    draw = task.add_parser("sample", help="write a file of documents to label")
+    draw.add_argument("file", type=Path, help="a new file, .jsonl or .csv")
+    draw.add_argument("--count", type=int, default=50, help="how many documents (default 50)")
+    draw.add_argument("--seed", type=int, default=0, help="another seed draws other documents")
+    draw.add_argument(
+        "--partition", metavar="KEY", action="append", default=[], help="only this batch; may be repeated"
+    )
+    how = draw.add_mutually_exclusive_group()
+    how.add_argument("--failed", metavar="RULE", help="documents that fail a rule")
+    how.add_argument("--passed", metavar="RULE", help="documents that do not fail a rule")
+    how.add_argument("--band", nargs=3, metavar=("SIGNAL", "LOW", "HIGH"), help="documents with a signal in a band")
+    how.add_argument("--disagree", nargs=2, metavar="SIGNAL", help="documents with the widest gap between two signals")
+    draw.set_defaults(task="sample")
+    bring = task.add_parser("import", help="check a file of labels and put it with the others of its section")
+    bring.add_argument("name", help="section of corpus.models.annotations")
+    bring.add_argument("file", type=Path, help="the filled-in file")
+    bring.set_defaults(task="import")
+    agree = task.add_parser("agreement", help="how far the people of a section agree")
+    agree.add_argument("name", help="section of corpus.models.annotations")
+    agree.set_defaults(task="agreement")
     add("verify", _verify, "read every digest and row count of the store back")
     gc = add("gc", _gc, "find what nothing needs any more; only --delete removes it")
     gc.add_argument("--delete", action="store_true", help="remove it, for good")
@@ -179,6 +201,28 @@ def _control(options: argparse.Namespace) -> int:
     mill = _mill()
     mill.runner.tell = Progress()
     print("\n".join(run_control(mill, options.lane, options.round)))
+    return 0
+
+
+def _annotate(options: argparse.Namespace) -> int:
+    from assets.annotating import agreement_lines, import_labels, write_sample
+    from pipelines.corpus.filters.annotation.sample import Choice
+
+    mill = _mill()
+    if options.task == "import":
+        print("\n".join(import_labels(mill, options.name, options.file)))
+    elif options.task == "agreement":
+        print("\n".join(agreement_lines(mill, options.name)))
+    else:
+        choice = Choice(rule=options.failed or options.passed, verdict="passed" if options.passed else "failed")
+        if options.band:
+            try:
+                choice = Choice(signal=options.band[0], low=float(options.band[1]), high=float(options.band[2]))
+            except ValueError:
+                raise RefusedRequestError(f"--band wants a signal and two numbers, not {' '.join(options.band)}") from None
+        if options.disagree:
+            choice = Choice(disagreement=(options.disagree[0], options.disagree[1]))
+        print(write_sample(mill, choice, options.count, options.seed, options.partition, options.file))
     return 0
 
 

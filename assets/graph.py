@@ -15,6 +15,7 @@ from assets.corpus import (
     dedup,
     extraction,
     filters,
+    models,
     privacy,
 )
 from assets.evaluation import reports
@@ -33,6 +34,7 @@ class Graph:
     recipes: dict[str, Recipe]
     assets: Sequence[dg.AssetsDefinition]
     external: Sequence[dg.AssetSpec]
+    models: frozenset[str] = frozenset()
 
     def named(self, *names: str) -> dg.AssetSelection:
         return dg.AssetSelection.assets(*(self.recipes[name].key for name in names))
@@ -45,6 +47,10 @@ class Graph:
 
     def batch_assets(self) -> list[str]:
         return [name for name, recipe in self.recipes.items() if recipe.scope is Scope.BATCHES]
+
+    def model_assets(self) -> list[str]:
+        """What is trained on the corpus to judge it, in an order that it can be made in."""
+        return [name for name in self.recipes if name in self.models]
 
     def weights_of(self, lane: str) -> Recipe:
         return self.recipes[f"{lane}/mixture_weights"]
@@ -64,6 +70,7 @@ def all_recipes(project: Project) -> dict[str, Recipe]:
         *acquisition.card_recipes(project),
         *acquisition.recipes(project),
         *extraction.recipes(project),
+        *models.recipes(project),
         *filters.recipes(project),
         *dedup.recipes(project),
         *privacy.recipes(project),
@@ -94,7 +101,8 @@ def build_graph(project: Project) -> Graph:
     """Assets of every recipe; partitions by scope, mappings where an edge crosses scopes."""
     recipes = all_recipes(project)
     batches = partitions.batches(project)
-    slow = [recipes[name].key for name in (*SLOW, *(f"{name}/tokenizer" for name in project.tokenizers))]
+    trained = (*project.corpus.models.assets(), *(f"{name}/tokenizer" for name in project.tokenizers))
+    slow = [recipes[name].key for name in (*SLOW, *trained)]
     assets = []
     for recipe in recipes.values():
         lane = recipe.asset.split("/")[0]
@@ -116,16 +124,15 @@ def build_graph(project: Project) -> Graph:
         )
         for lane in project.lanes
     ]
-    return Graph(recipes, assets, external)
+    return Graph(recipes, assets, external, frozenset(project.corpus.models.assets()))
 
 
 def _mapping(project: Project, recipe: Recipe, upstream: Recipe) -> dg.PartitionMapping | None:
     """How an edge maps partitions; None where both ends have the same."""
     if upstream.scope is recipe.scope or upstream.scope is Scope.ONCE:
         return None
-    if recipe.asset.endswith("/tokenizer"):
-        keys = project.tokenizers[recipe.asset.split("/")[0]].batches
-        return dg.SpecificPartitionsPartitionMapping(list(keys)) if keys else dg.AllPartitionMapping()
+    if recipe.batches:
+        return dg.SpecificPartitionsPartitionMapping(list(recipe.batches))
     if upstream.scope is Scope.ROUNDS:
         return dg.LastPartitionMapping()
     return dg.AllPartitionMapping()

@@ -77,6 +77,8 @@ class Recipe:
     tags: Mapping[str, str] = field(default_factory=dict)
     input_scopes: Mapping[str, Scope] = field(default_factory=dict)
     """What each input is partitioned by: `joined` fills it in from the inputs' own recipes."""
+    batches: tuple[str, ...] = ()
+    """For what is not partitioned: the batches that it reads of its partitioned inputs; none means all."""
 
     @property
     def key(self) -> dg.AssetKey:

@@ -1,8 +1,9 @@
 """Running the graph from the command line, over the same jobs as the UI and into the same Dagster instance.
 
-Order: dead runs are reaped; arrivals are sealed; requests are read; each batch goes through the corpus in ordinal
-order; tokenizers; token arrays; the snapshot; for each lane its base, its proposal and its bound rounds. A batch that
-arrives after something (`after:`) is taken in the next turn. A failed batch stops neither the others nor the report.
+Order: dead runs are reaped; arrivals are sealed; requests are read; what judges documents is trained; each batch goes
+through the corpus in ordinal order; tokenizers; token arrays; the snapshot; for each lane its base, its proposal and
+its bound rounds. A batch that arrives after something (`after:`) is taken in the next turn. A failed batch stops
+neither the others nor the report.
 """
 
 import time
@@ -84,6 +85,7 @@ class Runner:
     def _turn(self) -> None:
         self.job("prepare_requests")
         keys = self._sealed_keys()
+        self._train_models(keys)
         for key in keys:
             self._batch("ingest_batch", key)
         if self.mill.project.tokenizers:
@@ -100,6 +102,15 @@ class Runner:
                 self.job(f"propose_{lane}_round")
                 while self.launch_rounds(lane):
                     self.job(f"propose_{lane}_round")
+
+    def _train_models(self, keys: list[str]) -> None:
+        """What judges documents, on the batches that it names, before the first document is judged."""
+        if not self.graph.models:
+            return
+        for key in self.mill.project.corpus.models.batches():
+            if key in keys and self.mill.store.latest("crawled_text", key) is None:
+                self.job("ingest_batch", key, only=("source_files", "crawled_text"))
+        self.job("train_models")
 
     def launch_rounds(self, lane: str) -> bool:
         """Run the rounds that proposals bound and name the released checkpoint anew; True when all there were ran."""

@@ -23,6 +23,7 @@ from pipelines.corpus.decontamination.config import ContaminationConfig
 from pipelines.corpus.dedup.config import DedupConfig
 from pipelines.corpus.extraction.config import ExtractionConfig
 from pipelines.corpus.filters.config import FilterConfig, SignalConfig
+from pipelines.corpus.filters.sections import ModelsConfig
 from pipelines.corpus.privacy.config import SensitiveSpansConfig
 from pipelines.evaluation.config import EvaluationConfig
 from pipelines.model.config import OptimiserConfig, ScheduleConfig, ShapeConfig, TrainConfig
@@ -124,6 +125,9 @@ class CorpusConfig(Config):
     sources: dict[SourceName, SourceConfig] = Field(min_length=1, description="Sources by name.")
     extraction: ExtractionConfig = Field(default_factory=ExtractionConfig, description="Text from bytes.")
     signals: SignalConfig = Field(default_factory=SignalConfig, description="Attribute families that are computed.")
+    models: ModelsConfig = Field(
+        default_factory=ModelsConfig, description="Classifiers, topics and language models, trained on named texts."
+    )
     dedup: DedupConfig = Field(default_factory=DedupConfig, description="What counts as a duplicate.")
     privacy: SensitiveSpansConfig = Field(
         default_factory=SensitiveSpansConfig, description="Personal data that is looked for."
@@ -265,9 +269,10 @@ class Project(Config):
 
     @model_validator(mode="after")
     def _names(self) -> "Project":
-        shared = sorted(set(self.tokenizers) & set(self.lanes))
+        named = [*self.tokenizers, *self.lanes, *self.corpus.models.names()]
+        shared = sorted({name for name in named if named.count(name) > 1})
         if shared:
-            raise ValueError(f"{shared} name both a tokenizer and a lane; asset keys would collide")
+            raise ValueError(f"{shared} name two of tokenizers, lanes and models; asset keys would collide")
         for source, settings in self.corpus.sources.items():
             for batch in settings.declared_batches():
                 if len(f"{source}.{batch}") > KEY_LENGTH:
@@ -352,3 +357,7 @@ class Project(Config):
             for index, key in enumerate(settings.batches):
                 if key not in declared and key.partition(".")[0] not in inboxes:
                     yield ("tokenizers", tokenizer, "batches", index), f"there is no batch {key!r}", key, declared
+        for asset, name in self.corpus.models.assets().items():
+            for key in self.corpus.models.batches_of(name):
+                if key not in declared and key.partition(".")[0] not in inboxes:
+                    yield ("corpus", "models"), f"{asset}: there is no batch {key!r}", key, declared

@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from assets.cli import _parser
+from pipelines.corpus.filters.config import FilterConfig
+from pipelines.corpus.filters.sections import ModelsConfig
 from pipelines.project import Project, SourceConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,6 +40,12 @@ def test_the_example_project_is_valid() -> None:
     assert example
     project = Project.model_validate(yaml.safe_load(example[1]))
     assert list(project.dangling_names()) == []
+    _, models = re.findall(r"```yaml\n(.*?)```", README, re.S)
+    section = yaml.safe_load(models)["corpus"]
+    assert set(ModelsConfig.model_validate(section["models"]).assets()) == {
+        "opinions/annotations", "useful/quality_classifier", "prose/language_model"
+    }  # fmt: skip
+    FilterConfig.model_validate(section["sources"]["handbook"]["filter"])
 
 
 def test_the_example_sources_are_valid() -> None:

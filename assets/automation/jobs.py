@@ -30,6 +30,8 @@ def build_jobs(project: Project, graph: Graph) -> dict[str, dg.JobDefinition | U
 
     declared = ["source_cards", "evaluation_sets", "removal_requests"]
     add("prepare_requests", declared, "Read the declared source cards, benchmarks and takedowns.")
+    if graph.models:
+        add("train_models", graph.model_assets(), "Train what judges documents: classifiers, topics, language models.")
     add("ingest_batch", corpus, "Take one batch from its source to clean documents.")
     if arrays:
         add("train_tokenizers", [f"{name}/tokenizer" for name in project.tokenizers], "Train or import the tokenizers.")

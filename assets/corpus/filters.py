@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from assets.corpus.model_families import FAMILIES, calibrated, model_families, model_inputs, signal_families
 from assets.corpus.text_families import list_digests, text_algorithms, text_families, text_parts
 from assets.recipe import Made, Recipe, Scope
+from pipelines.core.fingerprint import Algorithm
 from pipelines.core.manifest import CheckRecord, conservation, total_counts
-from pipelines.corpus.acquisition.packages import resolve_path
 from pipelines.corpus.filters import filter as filtering
 from pipelines.corpus.filters import language, statistics
 from pipelines.project import Project
@@ -27,10 +28,10 @@ def recipes(project: Project) -> list[Recipe]:
             description="What later decisions look at: text, language, surface, keywords, metadata of documents.",
             kinds=frozenset({"numba", "fasttext"}),
             scope=Scope.BATCHES,
-            inputs={"documents": "crawled_text"},
-            algorithms=tuple(dict.fromkeys((*statistics.ALGORITHMS, *language.ALGORITHMS, *text_algorithms(project)))),
-            config=lambda project, key: project.corpus.signals.identity(),
             facts=list_digests,
+            inputs={"documents": "crawled_text", **model_inputs(project)},
+            algorithms=_algorithms(project),
+            config=_signal_config,
             make=_make_signals,
             checks={"complete": "every document has a row in every family"},
         ),
@@ -52,7 +53,22 @@ def recipes(project: Project) -> list[Recipe]:
 def families(project: Project) -> list[str]:
     """Names of the attribute families that the project computes."""
     signals = project.corpus.signals
-    return [name for name in ("statistics", "language") if getattr(signals, name) is not None] + text_families(project)
+    own = [name for name in ("statistics", "language") if getattr(signals, name) is not None]
+    return [*own, *text_families(project), *model_families(project)]
+
+
+def _signal_config(project: Project, key: str | None) -> dict[str, Any]:
+    config = project.corpus.signals.identity()
+    ensembles = {name: item.identity() for name, item in project.corpus.models.ensembles.items()}
+    return config | ({"ensembles": ensembles} if ensembles else {})
+
+
+def _algorithms(project: Project) -> tuple[Algorithm, ...]:
+    """Those of the families that are computed; a project without a model keeps what it has when models change."""
+    used = dict.fromkeys((*statistics.ALGORITHMS, *language.ALGORITHMS, *text_algorithms(project)))
+    for name in model_families(project):
+        used |= dict.fromkeys(FAMILIES[name].algorithms)
+    return tuple(used)
 
 
 def _make_signals(mill: Mill, action: Action) -> Made:
@@ -71,18 +87,20 @@ def _make_signals(mill: Mill, action: Action) -> Made:
             )
         )
     if signals.language is not None:
-        path = resolve_path(signals.language.model, mill.loaded.path.parent)
+        settings = calibrated(mill, action)
         wanted.append(
             Family(
                 function=language.language_part,
-                config=signals.language.model_copy(update={"model": str(path)}),
+                config=settings,
                 algorithms=language.ALGORITHMS,
-                identity=signals.language.identity(),
+                identity=settings.identity(),
                 roles=roles,
                 attribute_role="language",
+                tally=language.count_languages,
             )
         )
     wanted += text_parts(mill)
+    wanted += signal_families(mill, action)
     parts = mill.runner.run_parts(action, "documents", wanted)
     counts = total_counts(tuple(parts))
     expected = action.inputs["documents"].manifest.rows("documents")

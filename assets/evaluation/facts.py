@@ -4,7 +4,16 @@ from collections import defaultdict
 
 from assets.model.lineage import plan_of, upstream
 from pipelines.core.artifacts import Artifact
-from pipelines.evaluation.reports.data import Digest, FunnelRow, LicenceRow, LossPoint, MixtureRow, ModelFacts
+from pipelines.evaluation.reports.data import (
+    Digest,
+    FunnelRow,
+    LicenceRow,
+    LossPoint,
+    MixtureRow,
+    ModelFacts,
+    SignalTable,
+)
+from pipelines.evaluation.reports.signals import signal_tables
 from pipelines.model.plans.plan import Plan
 from resources.mill import Mill
 
@@ -86,6 +95,19 @@ def funnel(mill: Mill, plan: Plan) -> tuple[FunnelRow, ...]:
             kept = counts["train/documents"]
         rows[label] = FunnelRow(label, counts[entering], kept, dict(sorted(dropped.items(), key=lambda item: -item[1])))
     return tuple(rows.values())
+
+
+def signals(mill: Mill, plan: Plan) -> tuple[SignalTable, ...]:
+    """Languages, topics, perplexity and classifiers by domain, over the plan's batches, from counts alone."""
+    totals: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    if not plan.imported:
+        for arrays in _arrays(mill, plan):
+            artifact = upstream(mill.store, arrays, "quality_signals")
+            if artifact is not None and artifact.manifest.partition is not None:
+                domain = mill.project.source_of(artifact.manifest.partition).domain
+                for name, count in artifact.manifest.counts.items():
+                    totals[domain][name] += count
+    return signal_tables(totals)
 
 
 IMPORTED = "imported weights"

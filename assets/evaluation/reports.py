@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from assets.corpus.cleaning import held_out_table
-from assets.evaluation.facts import digests, funnel, licences, loss_points, mixture_rows, model_facts
+from assets.evaluation.facts import digests, funnel, licences, loss_points, mixture_rows, model_facts, signals
 from assets.model.lineage import model_folder, plan_of
 from assets.recipe import Made, Recipe, Scope
 from assets.tokens.mixture import Kind
@@ -104,6 +104,7 @@ def _make_report(mill: Mill, lane: str, kind: Kind, action: Action) -> Made:
         "mixture": mixture_rows(mill, checkpoint, plan),
         "funnel": funnel(mill, plan),
         "licences": licences(mill, checkpoint),
+        "signals": signals(mill, plan),
         "digests": digests(checkpoint, plan),
         "confidence": config.confidence,
     }

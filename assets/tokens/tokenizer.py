@@ -21,7 +21,9 @@ from resources.stages import Action, store_bytes
 
 def recipes(project: Project) -> list[Recipe]:
     """`<tokenizer>/tokenizer` for every tokenizer of the project."""
-    return [_recipe(name, section.model.kind == "trained") for name, section in project.tokenizers.items()]
+    return [
+        _recipe(name, section.model.kind == "trained", section.batches) for name, section in project.tokenizers.items()
+    ]
 
 
 def bundle_files(artifact: Artifact) -> dict[str, bytes]:
@@ -30,7 +32,7 @@ def bundle_files(artifact: Artifact) -> dict[str, bytes]:
     return {role: artifact.path(part, role).read_bytes() for role in part.files if role.startswith("tokenizer")}
 
 
-def _recipe(name: str, trained: bool) -> Recipe:
+def _recipe(name: str, trained: bool, batches: tuple[str, ...]) -> Recipe:
     def config(project: Project, key: str | None) -> dict[str, Any]:
         return project.tokenizers[name].model.identity()
 
@@ -105,4 +107,5 @@ def _recipe(name: str, trained: bool) -> Recipe:
         artifact_class="recorded",
         checks={"lossless": "decoding what was encoded gives every sampled document back"},
         immutable=True,
+        batches=batches,
     )

@@ -15,6 +15,7 @@ from assets.graph import Graph, build_graph
 from assets.recipe import Scope
 from pipelines.project_file import load_project
 from resources.home import DEFAULT_PROJECT, ROOT
+from tests.assets.corpus.model_project import write_project
 
 
 @pytest.fixture(scope="module")
@@ -162,11 +163,12 @@ def test_the_door_names_a_mistake_of_the_project_file(tmp_path: Path) -> None:
     assert "min_new_tokenz" in last and "did you mean 'min_new_tokens'?" in last
 
 
-def test_every_algorithm_of_the_library_is_part_of_an_identity(graph: Graph) -> None:
+def test_every_algorithm_of_the_library_is_part_of_an_identity(graph: Graph, tmp_path: Path) -> None:
     """A version that no action names could be raised without anything being recomputed."""
     shared = Path(ROOT / "assets" / "projects" / "shared.yaml")
     imported = build_graph(load_project(shared, {"GRISTMILL_SHARED_DATA": "/nowhere"}).project)
-    recipes = [*graph.recipes.values(), *imported.recipes.values()]
+    models = build_graph(load_project(write_project(tmp_path), {}).project)
+    recipes = [recipe for each in (graph, imported, models) for recipe in each.recipes.values()]
     named = {algorithm.name for recipe in recipes for algorithm in recipe.algorithms}
     declared = {
         found[1]

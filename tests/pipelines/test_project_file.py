@@ -402,7 +402,7 @@ def test_every_field_of_the_schema_has_a_sentence() -> None:
 def test_names_that_collide_are_refused(tmp_path: Path) -> None:
     text = edited(("  bpe8k:\n", "  nano:\n"), ("tokenizer: bpe8k", "tokenizer: nano"))
     (mistake,) = mistakes(tmp_path, text)
-    assert "['nano'] name both a tokenizer and a lane" in mistake.message
+    assert "['nano'] name two of tokenizers, lanes and models" in mistake.message
 
 
 def test_long_keys_are_refused(tmp_path: Path) -> None:

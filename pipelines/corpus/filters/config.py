@@ -51,6 +51,28 @@ class SurfaceConfig(Config):
     word_gram: int = Field(default=5, ge=2, le=32, description="Length of the word n-grams for the same (ROOTS: 5).")
 
 
+class ParagraphConfig(Config):
+    """Languages of the paragraphs of a document."""
+
+    min_characters: int = Field(default=80, ge=1, description="Shorter lines are joined with the next ones.")
+    max_characters: int = Field(default=300, ge=1, description="Only this much of a paragraph is looked at.")
+    max_paragraphs: int = Field(
+        default=16, ge=1, description="Of more paragraphs, this many evenly spread ones are looked at."
+    )
+    min_score: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="A paragraph with a lower score takes the document's language (CCNet: 0.5).",
+    )
+    mixed_share: float = Field(
+        default=0.2,
+        gt=0,
+        le=0.5,
+        description="A document is mixed when its second language has this share.",
+    )
+
+
 class LanguageConfig(Config):
     """The family `language`: fastText language identification."""
 
@@ -68,6 +90,13 @@ class LanguageConfig(Config):
     )
     second_threshold: float = Field(
         default=0.0, ge=0, le=1, description="A second language with a lower score is left out."
+    )
+    paragraphs: ParagraphConfig | None = Field(
+        default=ParagraphConfig(), description="Languages of the paragraphs; null: of the document alone."
+    )
+    calibration: tuple[tuple[float, float], ...] = Field(
+        default=(),
+        description="Rising (score, probability) pairs; `corpus.models.language_calibration` finds them.",
     )
 
 

@@ -18,6 +18,7 @@ from pipelines.evaluation.reports.markup import (
     text,
 )
 from pipelines.evaluation.reports.page import page
+from pipelines.evaluation.reports.signals import signals_section
 from pipelines.evaluation.scores import DomainScore, TaskScore
 
 _COLOUR = "#0b6e99"
@@ -36,6 +37,7 @@ def base_report_html(data: BaseReport) -> str:
             sections.training(data.losses),
             sections.mixture(data.mixture),
             sections.funnel(data.funnel),
+            signals_section(data.signals),
             sections.licences(data.licences),
             sections.samples(data.generations, "", data.model.name),
             sections.provenance(data.digests, data.notes),

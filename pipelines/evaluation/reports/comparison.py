@@ -20,6 +20,7 @@ from pipelines.evaluation.reports.markup import (
     tag,
 )
 from pipelines.evaluation.reports.page import page
+from pipelines.evaluation.reports.signals import signals_section
 from pipelines.evaluation.scores import Estimate
 
 _COLOURS = {"learned": "#0f8a66", "forgot": "#d9480f"}
@@ -42,6 +43,7 @@ def comparison_report_html(data: ComparisonReport) -> str:
             sections.training(data.losses),
             sections.mixture(data.mixture),
             sections.funnel(data.funnel),
+            signals_section(data.signals),
             sections.licences(data.licences),
             sections.samples(data.generations, data.base_model.name, data.round_model.name),
             sections.provenance(data.digests, data.notes),

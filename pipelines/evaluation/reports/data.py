@@ -71,6 +71,17 @@ class LicenceRow:
 
 
 @dataclass(frozen=True)
+class SignalTable:
+    """One signal by domain: rows of (name, a value for each domain), shares (0 to 1) or other numbers."""
+
+    title: str
+    note: str
+    domains: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[float | None, ...]], ...]
+    share: bool
+
+
+@dataclass(frozen=True)
 class Generation:
     """A prompt and what a model continued it with; in a comparison `text` is the round's and `base_text` the base's."""
 
@@ -98,6 +109,7 @@ class BaseReport:
     losses: tuple[LossPoint, ...] = ()
     mixture: tuple[MixtureRow, ...] = ()
     funnel: tuple[FunnelRow, ...] = ()
+    signals: tuple[SignalTable, ...] = ()
     licences: tuple[LicenceRow, ...] = ()
     generations: tuple[Generation, ...] = ()
     digests: tuple[Digest, ...] = ()
@@ -124,6 +136,7 @@ class ComparisonReport:
     losses: tuple[LossPoint, ...] = ()
     mixture: tuple[MixtureRow, ...] = ()
     funnel: tuple[FunnelRow, ...] = ()
+    signals: tuple[SignalTable, ...] = ()
     licences: tuple[LicenceRow, ...] = ()
     generations: tuple[Generation, ...] = ()
     digests: tuple[Digest, ...] = ()

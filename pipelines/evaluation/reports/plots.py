@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -65,6 +65,22 @@ def loss_curve(points: Sequence[LossPoint]) -> Markup | None:
         lower.margins(x=0.01)
         svg = _svg(figure)
     return tag("img", src=f"data:image/svg+xml;base64,{svg}", alt="Training loss over optimiser steps", class_="plot")
+
+
+def picture(draw: Callable[[Any], None], alt: str, size: tuple[float, float]) -> Markup:
+    """One plot of `size` inches: `draw` fills its axes."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_STYLE):  # type: ignore[arg-type]  # the stub wants literal keys
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots()
+        draw(axes)
+        axes.grid(color="#e4e7eb", linewidth=0.8)
+        svg = _svg(figure)
+    return tag(
+        "img", src=f"data:image/svg+xml;base64,{svg}", alt=alt, class_="plot", style=f"max-width:{size[0] * 96:.0f}px"
+    )
 
 
 def _svg(figure: Any) -> str:

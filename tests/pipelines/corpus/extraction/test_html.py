@@ -132,8 +132,9 @@ def test_what_stands_in_kept_text_is_kept() -> None:
 
 
 def test_comments_only_when_asked_for() -> None:
+    comments = "".join(f"<div class=comment><p>I disagree, as so often, with number {n}.</div>" for n in range(5))
     page = f"""<body><article>{"".join(f"<p>{PROSE} {n}" for n in range(9))}</article>
-    <div id=comments>{"".join(f"<div class=comment><p>I disagree, as so often, with number {n}.</div>" for n in range(5))}</div>"""
+    <div id=comments>{comments}</div>"""
     assert "disagree" not in text_of(page)
     assert text_of(page, comments=True).count("disagree") == 5
 

@@ -1,0 +1,1 @@
+"""Annotation: documents for people, labels and spans from them, and how far the people agree."""

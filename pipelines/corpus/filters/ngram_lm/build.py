@@ -1,0 +1,86 @@
+"""A language model of the project: trained or read, with the percentiles that make head, middle and tail.
+
+In: texts to train on (or an ARPA file), and texts of the pool as reference. 1. Hold texts out by their hash. 2. Train
+(`train.py`). 3. Perplexity of the held-out texts says how well it fits; perplexities of the reference (without one: of
+the held-out texts) are stored as quantiles. A percentile of them is the line between head and middle, another between
+middle and tail (CCNet: 30 and 60, by language, over the pool). Out: the model, its words, JSON-ready measures.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from pipelines.core.fingerprint import Algorithm
+from pipelines.corpus.filters.labelled.examples import ExamplesError
+from pipelines.corpus.filters.ngram_lm.arpa import read_arpa
+from pipelines.corpus.filters.ngram_lm.config import LanguageModelConfig
+from pipelines.corpus.filters.ngram_lm.model import F64, DocumentScores, NgramModel, score_texts
+from pipelines.corpus.filters.ngram_lm.train import train_ngrams
+
+PERCENTILES: Final = Algorithm("perplexity_percentiles", 1)
+
+QUANTILES: Final = 1001
+MIN_REFERENCE: Final = 10
+
+
+class BuiltModel(NamedTuple):
+    """The model, its words in the order of its hashes, and its measures."""
+
+    model: NgramModel
+    words: list[str]
+    measures: dict[str, Any]
+
+
+def build_language_model(
+    train: Sequence[str],
+    held_out: Sequence[str],
+    reference: Sequence[str],
+    config: LanguageModelConfig,
+    arpa: Path | None,
+) -> BuiltModel:
+    """Train on `train`, or read `arpa`. Raises `ExamplesError` when the reference is too small for percentiles."""
+    if arpa is None:
+        trained = train_ngrams(train, config)
+        model, words, unknown_words = trained.model, trained.words, trained.unknown_words
+        counts = {"words_read": trained.tokens, "texts": len(train)}
+    else:
+        model, words = read_arpa(arpa)
+        unknown_words, counts = 1, {}
+    pool = reference or held_out
+    perplexities = perplexity_of(model, pool, config, unknown_words).perplexity()
+    perplexities = np.sort(perplexities[~np.isnan(perplexities)])
+    if len(perplexities) < MIN_REFERENCE:
+        raise ExamplesError(
+            f"{len(perplexities)} reference texts with words are too few for percentiles: give {MIN_REFERENCE}"
+        )
+    fit = perplexity_of(model, held_out, config, unknown_words)
+    words_scored = int(fit.words.sum())
+    head, middle = cuts_of(perplexities, config)
+    return BuiltModel(model, words, {
+        "headline": {
+            "held_out_perplexity": 10 ** (-float(fit.log_probability.sum()) / words_scored) if words_scored else None,
+            "unknown_share": float(fit.unknown.sum() / words_scored) if words_scored else None,
+            "head_below": head,
+            "middle_below": middle,
+        },
+        "counts": {**counts, "held_out": len(held_out), "reference": len(perplexities), "vocabulary": len(words),
+                   "ngrams": len(model.word)},
+        "unknown_words": unknown_words,
+        "reference": [float(f"{value:.9g}") for value in np.quantile(perplexities, np.linspace(0, 1, QUANTILES))],
+    })  # fmt: skip
+
+
+def perplexity_of(
+    model: NgramModel, texts: Sequence[str], config: LanguageModelConfig, unknown_words: int
+) -> DocumentScores:
+    """Scores of texts as the family `perplexity` computes them."""
+    return score_texts(model, texts, config.max_characters, unknown_words)
+
+
+def cuts_of(perplexities: F64, config: LanguageModelConfig) -> tuple[float, float]:
+    """The perplexities below which a document is head, and middle."""
+    percentiles = [config.head_percentile, config.middle_percentile]
+    head, middle = np.percentile(perplexities, percentiles)
+    return float(f"{head:.9g}"), float(f"{middle:.9g}")

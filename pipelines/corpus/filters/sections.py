@@ -1,0 +1,108 @@
+"""`corpus.models` of the project file: what is trained on the corpus to judge it, section by section.
+
+Every entry is an asset of its own, immutable under its name, and gives signals: a quality classifier `<name>_score` and
+`<name>_rank`, an ensemble a column of its name, the topic classifiers `topic`, a subset `<name>_relevance` and
+`<name>_rank`, the language models `perplexity` and its bucket. Rules use them as any signal.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, model_validator
+
+from pipelines.core.config import Config
+from pipelines.corpus.filters.annotation.config import AnnotationConfig
+from pipelines.corpus.filters.classifier.config import ClassifierConfig, EnsembleConfig
+from pipelines.corpus.filters.labelled.config import ExamplesConfig
+from pipelines.corpus.filters.ngram_lm.config import LanguageModelConfig
+from pipelines.corpus.filters.topics.config import SubsetConfig
+
+ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+
+
+class CalibrationConfig(Config):
+    """Labelled texts that say how often the language identification is right."""
+
+    examples: tuple[ExamplesConfig, ...] = Field(min_length=1, description="Sets of texts with their languages.")
+    max_characters: int = Field(4_000, ge=1, description="Only this much of the start of a text is looked at.")
+    seed: int = Field(0, ge=0, description="Chooses which half fits and which half measures.")
+
+    @model_validator(mode="after")
+    def _labelled(self) -> "CalibrationConfig":
+        for index, item in enumerate(self.examples):
+            if item.label is None and item.label_field is None:
+                raise ValueError(
+                    f"examples.{index}: give `label`, or `label_field` with the field that holds the language"
+                )
+        return self
+
+
+class ModelsConfig(Config):
+    """Models that judge documents, trained in the graph, and the labels that they learn from."""
+
+    annotations: dict[ModelName, AnnotationConfig] = Field({}, description="Labels that people gave, by name.")
+    classifiers: dict[ModelName, ClassifierConfig] = Field({}, description="fastText classifiers by name.")
+    ensembles: dict[ModelName, EnsembleConfig] = Field({}, description="Ensembles of quality classifiers, by name.")
+    subsets: dict[ModelName, SubsetConfig] = Field({}, description="Topical subsets by name.")
+    language_models: dict[ModelName, LanguageModelConfig] = Field({}, description="N-gram language models by name.")
+    language_calibration: CalibrationConfig | None = Field(
+        None, description="Calibrate the scores of the language identification on labelled texts."
+    )
+
+    @model_validator(mode="after")
+    def _names(self) -> "ModelsConfig":
+        names = list(self.names())
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} names two things: every name here is an asset or a signal of its own")
+        quality = [name for name, item in self.classifiers.items() if item.kind == "quality"]
+        for name, ensemble in self.ensembles.items():
+            unknown = sorted(set(ensemble.members) - set(quality))
+            if unknown:
+                raise ValueError(
+                    f"ensembles.{name}: {', '.join(unknown)} is no quality classifier; there are {quality}"
+                )
+        for name, item in self.sets():
+            if item.annotations is not None and item.annotations not in self.annotations:
+                raise ValueError(
+                    f"{name}: there is no section annotations.{item.annotations}; there are {sorted(self.annotations)}"
+                )
+        return self
+
+    def names(self) -> Iterator[str]:
+        """Every name that is given here."""
+        for section in (self.annotations, self.classifiers, self.ensembles, self.subsets, self.language_models):
+            yield from section
+
+    def sets(self) -> Iterator[tuple[str, ExamplesConfig]]:
+        """(the name of the section that declares it, set) of every set of examples."""
+        for name, classifier in self.classifiers.items():
+            yield from ((name, item) for _, item in classifier.sets())
+        for name, subset in self.subsets.items():
+            yield from ((name, item) for item in (*subset.seeds, *subset.background))
+        for name, model in self.language_models.items():
+            yield from ((name, item) for item in (*model.texts, *model.reference))
+        if self.language_calibration is not None:
+            yield from (("language_calibration", item) for item in self.language_calibration.examples)
+
+    def batches_of(self, wanted: str) -> tuple[str, ...]:
+        """The batches that a section names, each once."""
+        found = [key for name, item in self.sets() if name == wanted for key in item.batches]
+        classifier = self.classifiers.get(wanted)
+        if classifier is not None and classifier.pseudo_labels is not None:
+            found += classifier.pseudo_labels.batches
+        return tuple(dict.fromkeys(found))
+
+    def batches(self) -> tuple[str, ...]:
+        """Batches that must be read before anything here can be trained."""
+        owners = dict.fromkeys(name for name, _ in self.sets())
+        return tuple(dict.fromkeys(key for name in owners for key in self.batches_of(name)))
+
+    def assets(self) -> dict[str, str]:
+        """Asset -> the section's name, of everything here that is an asset, in an order that it can be made in."""
+        kinds = {"quality": "quality_classifier", "topics": "topic_classifier"}
+        found = {f"{name}/annotations": name for name in self.annotations}
+        found |= {f"{name}/{kinds[item.kind]}": name for name, item in self.classifiers.items()}
+        found |= {f"{name}/topical_subset": name for name in self.subsets}
+        found |= {f"{name}/language_model": name for name in self.language_models}
+        return found | ({"language_calibration": "language_calibration"} if self.language_calibration else {})
