@@ -16,6 +16,7 @@ from pipelines.corpus.acquisition.inventory import file_path
 from pipelines.corpus.extraction.config import ExtractionConfig
 from pipelines.corpus.extraction.extract import EXTRACTION_ALGORITHMS, DocumentContext, UnitFile, extract_unit
 from pipelines.corpus.extraction.units import plan_units
+from pipelines.corpus.normalization.normalize import identity_of
 from pipelines.project import Project
 from resources.backends import StoreError
 from resources.mill import Mill
@@ -72,6 +73,7 @@ def _source(project: Project, key: str) -> dict[str, Any]:
     return {
         "reader": reader_config(project, key).identity(),
         "extraction": project.corpus.extraction.identity(),
+        "normalization": identity_of(project.operations_of(key)),
         "domain": source.domain,
         "language": source.language,
     }
@@ -125,7 +127,8 @@ def _make(mill: Mill, action: Action) -> Made:
     key = action.partition or ""
     source_name, batch = split_key(key)
     source = mill.project.source_of(key)
-    context = DocumentContext(source_name, batch, source.domain, source.language)
+    operations = mill.project.operations_of(key)
+    context = DocumentContext(source_name, batch, source.domain, source.language, operations)
     inventory = inventory_of(action.inputs["files"])
     place = {row["path"]: row for row in inventory.to_pylist()}
     reader, config = reader_config(mill.project, key), mill.project.corpus.extraction

@@ -1,14 +1,15 @@
 """Records to documents, cut into parts.
 
 The records and drops of one unit come in, in the inventory's order. Step 1: bytes become text (`encoding`). Step 2: of
-a page, the main content (`html`). Step 3: normal form (`normalize`). Step 4: what has text becomes a document, the
-rest a drop. Step 5: a part ends before the record that would lift it above `part_bytes`. Out goes one `PartResult` a
-part with three tables: `documents` (sorted by id), `drops`, and `positions`, which says for every document the running
-number of its record in the unit, the order in which deduplication asks who came first.
+a page, the main content (`html`). Step 3: the declared normalization (`pipelines.corpus.normalization`). Step 4: what
+has text becomes a document, the rest a drop. Step 5: a part ends before the record that would lift it above
+`part_bytes`. Out goes one `PartResult` a part with three tables: `documents` (sorted by id), `drops`, and `positions`,
+which says for every document the running number of its record in the unit, the order in which deduplication asks who
+came first.
 
 Counts: `records = kept + sum of dropped/<reason>`; beside it `bytes/text`, `encoding/<codec>`, `replaced_characters`
-and `normalized/<operation>`. A part's rows depend on the unit's files and the two configurations alone. Cost: HTML 25
-MB/s, text 25 to 45 MB/s a core; memory is one part and one record.
+and `normalized/<operation>/documents`, `added`, `removed` (characters). A part's rows depend on the unit's files and
+the two configurations alone. Cost: HTML 25 MB/s, text 25 to 45 MB/s a core; memory is one part and one record.
 """
 
 import json
@@ -29,10 +30,12 @@ from pipelines.corpus.acquisition.records import Drop, Record, detail
 from pipelines.corpus.extraction.config import ExtractionConfig
 from pipelines.corpus.extraction.encoding import decode
 from pipelines.corpus.extraction.html import EXTRACTION, Refusal, extract_page
-from pipelines.corpus.extraction.normalize import NORMALIZATION, normalize
+from pipelines.corpus.normalization.config import DEFAULT_OPERATIONS, AnyOperation
+from pipelines.corpus.normalization.normalize import ALGORITHMS as NORMALIZATION
+from pipelines.corpus.normalization.normalize import normalize
 
 READING: Final = Algorithm("record_reading", 1)
-EXTRACTION_ALGORITHMS: Final = (READING, EXTRACTION, NORMALIZATION)
+EXTRACTION_ALGORITHMS: Final = (READING, EXTRACTION, *NORMALIZATION)
 ROW_BYTES: Final = 256
 """What a row weighs beside its text when parts are cut, drops included, so that a million bad lines end a part too."""
 
@@ -59,6 +62,7 @@ class DocumentContext(NamedTuple):
     batch: str
     domain: str
     language: str | None = None
+    normalization: tuple[AnyOperation, ...] = DEFAULT_OPERATIONS
 
 
 class UnitFile(NamedTuple):
@@ -82,7 +86,7 @@ def extract_records(
     """Documents of the records in batch `key`, a part at a time; every record is a document or a drop of some part."""
     part = _Part(key, context)
     for position, record in enumerate(records):
-        item = record if isinstance(record, Drop) else _document(record, config, part.counts)
+        item = record if isinstance(record, Drop) else _document(record, context, config, part.counts)
         size = ROW_BYTES + (item.bytes if isinstance(item, _Document) else 0)
         if part.size and part.size + size > config.part_bytes:
             # The record's own counts came with it: they move on to the part that it opens.
@@ -103,7 +107,9 @@ class _Document(NamedTuple):
     language: str | None
 
 
-def _document(record: Record, config: ExtractionConfig, counts: "_Counts") -> _Document | Drop:
+def _document(
+    record: Record, context: DocumentContext, config: ExtractionConfig, counts: "_Counts"
+) -> _Document | Drop:
     """One record's text in normal form, or the drop that says why there is none."""
     text, meta, language = record.body, dict(record.meta), record.language
     if isinstance(text, bytes):
@@ -120,9 +126,9 @@ def _document(record: Record, config: ExtractionConfig, counts: "_Counts") -> _D
         text, language = page.text, language or page.language
         if page.title:
             meta["title"] = page.title
-    normalized = normalize(text)
-    for operation, count in normalized.edits.items():
-        counts.add(f"normalized/{operation}", count)
+    normalized = normalize(text, context.normalization, language or context.language)
+    for name, count in normalized.counts.items():
+        counts.add(f"normalized/{name}", count)
     if not normalized.text.strip():
         return Drop(record.locator, "empty_text", "nothing is left after extraction")
     size = len(normalized.text.encode())
