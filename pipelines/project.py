@@ -19,6 +19,7 @@ from pipelines.corpus.decontamination.config import ContaminationConfig
 from pipelines.corpus.dedup.config import DedupConfig
 from pipelines.corpus.extraction.config import ExtractionConfig
 from pipelines.corpus.filters.config import FilterConfig, SignalConfig
+from pipelines.corpus.metadata.config import MetadataConfig
 from pipelines.corpus.normalization.config import DEFAULT_OPERATIONS, AnyOperation, Operations
 from pipelines.corpus.privacy.config import SensitiveSpansConfig
 from pipelines.evaluation.config import EvaluationConfig
@@ -78,6 +79,9 @@ class SourceConfig(Config):
     )
     normalization: Operations | None = Field(
         None, description="Operations on its texts, in order, in the place of the corpus's: names, or sections."
+    )
+    metadata: MetadataConfig | None = Field(
+        None, description="Numbers of its documents' `meta` as signals: gaps filled or dropped, outliers marked."
     )
     filter: FilterConfig = Field(default_factory=FilterConfig, description="Rules that keep or drop its documents.")
     batches: dict[BatchName, BatchConfig] = Field(

@@ -44,31 +44,31 @@ def require(package: str, operation: str) -> None:
 class LineEnds(Config):
     """CR LF, CR, VT, FF, NEL, U+2028 and U+2029 become a line feed."""
 
-    operation: Literal["line_ends"] = "line_ends"
+    operation: Literal["line_ends"] = Field("line_ends", description="Which operation this is.")
 
 
 class Controls(Config):
     """Control characters but line feed and tab go, with U+FEFF."""
 
-    operation: Literal["controls"] = "controls"
+    operation: Literal["controls"] = Field("controls", description="Which operation this is.")
 
 
 class Nfc(Config):
     """Unicode NFC; never NFKC, which changes what is said (① to 1, full-width punctuation to ASCII)."""
 
-    operation: Literal["nfc"] = "nfc"
+    operation: Literal["nfc"] = Field("nfc", description="Which operation this is.")
 
 
 class Mojibake(Config):
     """UTF-8 that was read in another encoding is read again, line by line, where the line is surely wrong (ftfy)."""
 
-    operation: Literal["mojibake"] = "mojibake"
+    operation: Literal["mojibake"] = Field("mojibake", description="Which operation this is.")
 
 
 class WhiteSpace(Config):
     """Blanks at line ends go, runs of blank lines are cut, blank lines around the text go; indentation stays."""
 
-    operation: Literal["white_space"] = "white_space"
+    operation: Literal["white_space"] = Field("white_space", description="Which operation this is.")
     max_blank_lines: int = Field(2, ge=0, description="Blank lines in a row that stay.")
     inner_runs: bool = Field(
         False, description="Cut runs of blanks after the first word of a line to one; harms tables and aligned code."
@@ -81,7 +81,7 @@ class WhiteSpace(Config):
 class RepeatedPunctuation(Config):
     """Runs of one punctuation mark are cut, e.g. `!!!!!!!!` to `!!!`."""
 
-    operation: Literal["repeated_punctuation"] = "repeated_punctuation"
+    operation: Literal["repeated_punctuation"] = Field("repeated_punctuation", description="Which operation this is.")
     characters: str = Field(
         "!?！？。，、；",
         min_length=1,
@@ -93,7 +93,7 @@ class RepeatedPunctuation(Config):
 class Dehyphenation(Config):
     """Words that a line end cut in two are put together, by the evidence of the document's own words."""
 
-    operation: Literal["dehyphenation"] = "dehyphenation"
+    operation: Literal["dehyphenation"] = Field("dehyphenation", description="Which operation this is.")
     unseen: Literal["join", "keep"] = Field(
         "join", description="What to do with a cut word that the document never writes in one piece."
     )
@@ -105,7 +105,7 @@ class Dehyphenation(Config):
 class ChineseScript(Config):
     """Traditional and simplified Chinese into one another by OpenCC; other languages are left alone."""
 
-    operation: Literal["chinese_script"] = "chinese_script"
+    operation: Literal["chinese_script"] = Field("chinese_script", description="Which operation this is.")
     conversion: Literal[
         "t2s", "s2t", "tw2s", "s2tw", "tw2sp", "s2twp", "hk2s", "s2hk", "tw2t", "t2tw", "hk2t", "t2hk"
     ] = Field(
@@ -121,7 +121,7 @@ class ChineseScript(Config):
 class WordSegmentation(Config):
     """Words and marks with a blank between them. For keys and classical tasks, not for pretraining text."""
 
-    operation: Literal["word_segmentation"] = "word_segmentation"
+    operation: Literal["word_segmentation"] = Field("word_segmentation", description="Which operation this is.")
     chinese: Literal["jieba", "characters"] = Field(
         "jieba", description="Words of Chinese by jieba's dictionary and model, or each character a word."
     )
@@ -136,7 +136,7 @@ class WordSegmentation(Config):
 class StopWords(Config):
     """Function words go. For keys and classical tasks; Chinese has to be segmented before."""
 
-    operation: Literal["stop_words"] = "stop_words"
+    operation: Literal["stop_words"] = Field("stop_words", description="Which operation this is.")
     words: dict[Language, tuple[StrictStr, ...]] = Field(
         {}, description="Lists by language; none at all means those of stopwords-iso, for 58 languages."
     )
@@ -151,7 +151,7 @@ class StopWords(Config):
 class CaseFolding(Config):
     """Lower case. For keys and classical tasks, not for pretraining text."""
 
-    operation: Literal["case_folding"] = "case_folding"
+    operation: Literal["case_folding"] = Field("case_folding", description="Which operation this is.")
     method: Literal["fold", "lower"] = Field(
         "fold", description="Unicode's folding for comparisons (ß is ss), or lower case."
     )
@@ -160,7 +160,7 @@ class CaseFolding(Config):
 class Punctuation(Config):
     """Punctuation marks (Unicode category P) go. For keys and classical tasks, not for pretraining text."""
 
-    operation: Literal["punctuation"] = "punctuation"
+    operation: Literal["punctuation"] = Field("punctuation", description="Which operation this is.")
     keep: str = Field("", description="Marks that stay.")
     replacement: Literal["", " "] = Field(" ", description="What a mark becomes.")
 
@@ -168,7 +168,7 @@ class Punctuation(Config):
 class SpecialCharacters(Config):
     """Symbols, emoji and private characters go. For keys and classical tasks, not for pretraining text."""
 
-    operation: Literal["special_characters"] = "special_characters"
+    operation: Literal["special_characters"] = Field("special_characters", description="Which operation this is.")
     categories: tuple[Literal["Sm", "Sc", "Sk", "So", "Cf", "Co", "Cn"], ...] = Field(
         ("Sm", "Sc", "Sk", "So", "Co", "Cn"),
         min_length=1,
@@ -180,7 +180,7 @@ class SpecialCharacters(Config):
 class Abbreviations(Config):
     """Abbreviations are written out by a table. For keys and classical tasks, not for pretraining text."""
 
-    operation: Literal["abbreviations"] = "abbreviations"
+    operation: Literal["abbreviations"] = Field("abbreviations", description="Which operation this is.")
     table: dict[str, StrictStr] = Field(
         {
             "approx.": "approximately",
@@ -208,7 +208,7 @@ class Abbreviations(Config):
 class Spelling(Config):
     """Variants of spelling become one by a table. For keys and classical tasks, not for pretraining text."""
 
-    operation: Literal["spelling"] = "spelling"
+    operation: Literal["spelling"] = Field("spelling", description="Which operation this is.")
     variant: Literal["american", "british"] | None = Field(
         None, description="Apply our short table of English words towards this variant, too."
     )
@@ -231,7 +231,7 @@ class Spelling(Config):
 class Stemming(Config):
     """Words to their stems (Snowball), in lower case. For keys and classical tasks, not for pretraining text."""
 
-    operation: Literal["stemming"] = "stemming"
+    operation: Literal["stemming"] = Field("stemming", description="Which operation this is.")
     language: Language | None = Field(None, description="The stemmer for every text; none means each text's language.")
 
     @model_validator(mode="after")
@@ -243,7 +243,7 @@ class Stemming(Config):
 class Lemmatization(Config):
     """Words to their dictionary forms (simplemma). For keys and classical tasks, not for pretraining text."""
 
-    operation: Literal["lemmatization"] = "lemmatization"
+    operation: Literal["lemmatization"] = Field("lemmatization", description="Which operation this is.")
     language: Language | None = Field(
         None, description="The dictionary for every text; none means each text's language."
     )
