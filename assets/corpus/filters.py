@@ -127,6 +127,7 @@ def _make_signals(mill: Mill, action: Action) -> Made:
     learned = CheckRecord(
         name="metadata_learned",
         passed=not refused,
+        blocking=False,
         description="; ".join([SIGNAL_WARNINGS["metadata_learned"], *refused]),
         values={"refused": len(refused)},
     )

@@ -29,7 +29,7 @@ from pipelines.project import GateConfig, Project
 from resources.mill import Mill
 from resources.stages import Action, store_bytes, store_table
 
-REPORT = Algorithm("report-page", 2)
+REPORT = Algorithm("report-page", 3)
 ALGORITHMS = (PERPLEXITY, MULTIPLE_CHOICE, SCORES, COMPARE, REPORT)
 SCORED = {"scored": "every domain that has held-out documents has its bits per byte"}
 GATES = {"gates": "nothing was forgotten beyond the lane's gate; a round that fails is kept, marked, and not released"}
