@@ -16,12 +16,16 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+
 from pipelines.core.fingerprint import Algorithm
 from pipelines.corpus.normalization import characters, chinese, hyphens, layout, tables, words
 from pipelines.corpus.normalization import mojibake as broken
 from pipelines.corpus.normalization.config import DEFAULT_OPERATIONS, AnyOperation
 
 Function = Callable[[str, Any, str | None], str]
+SHORT: Final = 10_000
+"""Characters up to which a dictionary counts faster than an array over all code points; longer texts at 200 MB/s."""
 SURROGATES: Final = Algorithm("surrogates", 1)
 ALGORITHMS: Final = (SURROGATES,)
 """What every text goes through. Versions of the others are in `identity_of`: only sources that list one feel a bump."""
@@ -103,7 +107,17 @@ def normalize(
 def _count(counts: dict[str, int], name: str, before: str, after: str) -> None:
     if before is after or before == after:
         return
-    old, new = Counter(before), Counter(after)
     counts[f"{name}/documents"] = 1
-    counts[f"{name}/added"] = (new - old).total()
-    counts[f"{name}/removed"] = (old - new).total()
+    counts[f"{name}/added"], counts[f"{name}/removed"] = _difference(before, after)
+
+
+def _difference(before: str, after: str) -> tuple[int, int]:
+    """Characters that occur more often in `after` than in `before`, and less often, each as often as they do."""
+    if len(before) + len(after) < SHORT:
+        old, new = Counter(before), Counter(after)
+        return (new - old).total(), (old - new).total()
+    points = [np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4") for text in (before, after)]
+    size = max(int(each.max(initial=0)) for each in points) + 1
+    old_counts, new_counts = (np.bincount(each, minlength=size) for each in points)
+    more = new_counts - old_counts
+    return int(more[more > 0].sum()), int(-more[more < 0].sum())

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -42,9 +42,13 @@ def test_a_second_pass_changes_nothing(name: str, text: str, language: str | Non
 
 
 @pytest.mark.parametrize("name", sorted(normalize.STEPS))
+@pytest.mark.parametrize("short", [0, 10_000])
 @given(text=text_like)
-@settings(max_examples=60, deadline=None)
-def test_characters_are_conserved_in_the_counts(name: str, text: str) -> None:
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_characters_are_conserved_in_the_counts(
+    short: int, name: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(normalize, "SHORT", short)
     after, counts = normalize.normalize(text, [operation(name)], "en")
     assert len(after) - len(text) == counts.get(f"{name}/added", 0) - counts.get(f"{name}/removed", 0)
     assert (after != text) == (counts != {})
