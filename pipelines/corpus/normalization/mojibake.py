@@ -17,6 +17,10 @@ from pipelines.corpus.normalization.config import Mojibake
 _FIRST: Final = bytes([0xC0, *range(0xC2, 0xF5)])
 _NEXT: Final = bytes(range(0x80, 0xC0))
 _SURROGATE = re.compile("[\ud800-\udfff]")
+LONGEST_LINE: Final = 1_000_000
+"""Characters of a line that is looked at, ftfy's own limit: its test of one takes seconds."""
+MOST_LINES: Final = 50_000
+"""Suspect lines of a text that are looked at, 70 µs each: what has more was not written by people."""
 LOOKS: Final = 4
 """Times that a text was decoded wrongly, one after another, at most."""
 
@@ -33,8 +37,10 @@ def mojibake(text: str, config: Mojibake, language: str | None) -> str:
             continue
         start, end = text.rfind("\n", 0, place) + 1, text.find("\n", place)
         end = len(text) if end < 0 else end
-        pieces += [text[done:start], _line(text[start:end])]
+        pieces += [text[done:start], _line(text[start:end]) if end - start <= LONGEST_LINE else text[start:end]]
         done = end
+        if len(pieces) >= 2 * MOST_LINES:
+            break
     return "".join([*pieces, text[done:]]) if pieces else text
 
 

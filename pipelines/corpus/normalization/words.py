@@ -145,10 +145,18 @@ def _translation(chosen: Callable[[str], bool], keep: str, replacement: str) -> 
     return {point: replacement for point in points if chr(point) not in keep}
 
 
+LONGEST_WORD: Final = 100
+"""Letters of a word that is still looked up; what is longer is no word of a language, and stemmers take their time."""
+
+
 def stemming(text: str, config: Stemming, language: str | None) -> str:
     """Every word as its Snowball stem, in lower case, which the stemmers are made for."""
     name = SNOWBALL.get(config.language or language or "")
-    return text if name is None else word_pattern().sub(lambda word: _stem(name, word[0].lower()), text)
+    return text if name is None else _looked_up(lambda word: _stem(name, word.lower()), text)
+
+
+def _looked_up(change: Callable[[str], str], text: str) -> str:
+    return word_pattern().sub(lambda word: change(word[0]) if len(word[0]) <= LONGEST_WORD else word[0], text)
 
 
 @lru_cache(maxsize=WORDS_KEPT)
@@ -167,7 +175,7 @@ def lemmatization(text: str, config: Lemmatization, language: str | None) -> str
     """Every word as its dictionary form; a word that the dictionary lacks as it is."""
     wanted = config.language or language or ""
     code = LEMMAS.get(wanted, wanted)
-    return word_pattern().sub(lambda word: _lemma(code, word[0]), text) if code in _dictionaries() else text
+    return _looked_up(lambda word: _lemma(code, word), text) if code in _dictionaries() else text
 
 
 @cache

@@ -8,6 +8,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.corpus.normalization import mojibake as module
 from pipelines.corpus.normalization.chinese import chinese_script, is_chinese
 from pipelines.corpus.normalization.config import (
     ChineseScript,
@@ -104,6 +105,14 @@ def test_right_text_stays_right() -> None:
 def test_only_the_broken_line_changes_and_nothing_else_of_it() -> None:
     text = "“L’été” — ﬁ ① Ａ &amp; \x41\nlâ€™Ã©tÃ© ﬁ ① &amp;\n学习 Ã la carte"
     assert mojibake(text, Mojibake(), None).split("\n")[:2] == ["“L’été” — ﬁ ① Ａ &amp; A", "l’été ﬁ ① &amp;"]
+
+
+def test_hostile_text_costs_a_bounded_number_of_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_LINES", 3)
+    monkeypatch.setattr(module, "LONGEST_LINE", 10)
+    broken = "Ã©tÃ©\n"
+    assert mojibake(broken * 5, Mojibake(), None) == "été\n" * 3 + broken * 2
+    assert mojibake("Ã©tÃ©" * 3 + "\n" + broken, Mojibake(), None) == "Ã©tÃ©" * 3 + "\nété\n"
 
 
 @given(st.text(max_size=80))

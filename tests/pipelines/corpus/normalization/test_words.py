@@ -123,3 +123,8 @@ def test_stems_and_lemmas_of_a_fixed_language() -> None:
     )
     assert lemmatization("Häuser", Lemmatization(), "de") == "Haus"
     assert lemmatization("Häuser", Lemmatization(), "xx") == "Häuser"
+
+
+def test_what_is_no_word_of_a_language_is_not_looked_up() -> None:
+    assert stemming("running " + "a" * 101 + "ing", Stemming(), "en") == "run " + "a" * 101 + "ing"
+    assert lemmatization("b" * 100_000, Lemmatization(), "en") == "b" * 100_000
