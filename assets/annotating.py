@@ -102,5 +102,5 @@ def _parts(mill: Mill, batches: list[str]) -> Iterator[tuple[pa.Table, pa.Table,
             documents = crawled.table(part, "documents")
             scored = next(item for item in signals.parts if item.name == part.name)
             decided = next(item for item in judged.parts if item.name == part.name)
-            tables = {role: signals.table(scored, role) for role in families(mill.project)}
+            tables = {role: signals.table(scored, role) for role in families(mill.project, key)}
             yield documents, join_signals({"documents": documents, **tables}), judged.table(decided, "decisions")

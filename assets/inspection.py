@@ -105,7 +105,7 @@ def _signals(mill: Mill, key: str, part_name: str, identity: bytes) -> Iterator[
         yield "  filter     not judged yet"
         return
     tables = {}
-    for artifact, roles in ((crawled, ["documents"]), (signals, families(mill.project))):
+    for artifact, roles in ((crawled, ["documents"]), (signals, families(mill.project, key))):
         part = next(item for item in artifact.parts if item.name == part_name)
         for role in roles:
             table = artifact.table(part, role)

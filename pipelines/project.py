@@ -24,6 +24,8 @@ from pipelines.corpus.dedup.config import DedupConfig
 from pipelines.corpus.extraction.config import ExtractionConfig
 from pipelines.corpus.filters.config import FilterConfig, SignalConfig
 from pipelines.corpus.filters.sections import ModelsConfig
+from pipelines.corpus.metadata.config import MetadataConfig
+from pipelines.corpus.normalization.config import DEFAULT_OPERATIONS, AnyOperation, Operations
 from pipelines.corpus.privacy.config import SensitiveSpansConfig
 from pipelines.evaluation.config import EvaluationConfig
 from pipelines.model.config import OptimiserConfig, ScheduleConfig, ShapeConfig, TrainConfig
@@ -93,6 +95,12 @@ class SourceConfig(SourceCard):
     max_unreadable: float = operational(
         0.05, "Share of unreadable records above which the batch fails its check and is not published.", ge=0, le=1
     )
+    normalization: Operations | None = Field(
+        None, description="Operations on its texts, in order, in the place of the corpus's: names, or sections."
+    )
+    metadata: MetadataConfig | None = Field(
+        None, description="Numbers of its documents' `meta` as signals: gaps filled or dropped, outliers marked."
+    )
     filter: FilterConfig = Field(default_factory=FilterConfig, description="Rules that keep or drop its documents.")
     batches: dict[BatchName, BatchConfig] = Field(
         default_factory=dict,
@@ -124,6 +132,10 @@ class CorpusConfig(Config):
 
     sources: dict[SourceName, SourceConfig] = Field(min_length=1, description="Sources by name.")
     extraction: ExtractionConfig = Field(default_factory=ExtractionConfig, description="Text from bytes.")
+    normalization: Operations = Field(
+        DEFAULT_OPERATIONS,
+        description="Operations on every text, in order: names, or sections with `operation` and its settings.",
+    )
     signals: SignalConfig = Field(default_factory=SignalConfig, description="Attribute families that are computed.")
     models: ModelsConfig = Field(
         default_factory=ModelsConfig, description="Classifiers, topics and language models, trained on named texts."
@@ -282,6 +294,11 @@ class Project(Config):
     def source_of(self, key: str) -> SourceConfig:
         """The source of a batch key."""
         return self.corpus.sources[split_key(key)[0]]
+
+    def operations_of(self, key: str) -> tuple[AnyOperation, ...]:
+        """The normalization of a batch's texts: its source's, or the corpus's."""
+        own = self.source_of(key).normalization
+        return self.corpus.normalization if own is None else own
 
     def batch_of(self, key: str) -> BatchConfig | None:
         """What the file says of a batch; None for one that an inbox brought."""

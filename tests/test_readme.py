@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
 from assets.cli import _parser
 from pipelines.corpus.filters.config import FilterConfig
 from pipelines.corpus.filters.sections import ModelsConfig
+from pipelines.corpus.metadata.config import MetadataConfig
+from pipelines.corpus.normalization.config import Operations
+from pipelines.corpus.normalization.normalize import STEPS
 from pipelines.project import Project, SourceConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,3 +61,17 @@ def test_the_example_sources_are_valid() -> None:
 def test_every_folder_of_the_table_exists() -> None:
     for folder in re.findall(r"^\| `([a-z_/]+)/` \|", README, re.M):
         assert (ROOT / folder).is_dir(), folder
+
+
+def test_the_operations_of_the_readme_are_those_of_the_library() -> None:
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", README, re.S)]
+    operations = TypeAdapter(Operations)
+    lists = [block["corpus"] for block in blocks if "normalization" in block.get("corpus", {})]
+    assert lists
+    for corpus in lists:
+        for listed in (corpus, *corpus["sources"].values()):
+            assert operations.validate_python(listed["normalization"])
+    table = README[README.index("| operations | for |") :].split("\n\n")[0]
+    assert set(re.findall(r"`([a-z_]+)`", table)) == set(STEPS)
+    (declared,) = [MetadataConfig.model_validate(block["metadata"]) for block in blocks if "metadata" in block]
+    assert set(re.findall(r"`(meta_[a-z_]+) [>=]", README)) <= set(declared.signals())

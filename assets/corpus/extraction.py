@@ -35,6 +35,7 @@ from pipelines.corpus.extraction.extract import (
     warm_up,
 )
 from pipelines.corpus.extraction.units import plan_units
+from pipelines.corpus.normalization.normalize import identity_of
 from pipelines.project import Project
 from resources.backends import StoreError
 from resources.killable import KillableProcess, Limits, Stopped
@@ -102,6 +103,7 @@ def _source(project: Project, key: str) -> dict[str, Any]:
     return {
         "reader": reader_config(project, key).identity(),
         "extraction": project.corpus.extraction.identity(),
+        "normalization": identity_of(project.operations_of(key)),
         "domain": source.domain,
         "language": source.language,
     }
@@ -169,9 +171,10 @@ def run_unit(task: UnitTask) -> PartMemo:
 def _results(units: list[UnitFile], siblings: list[UnitFile], task: UnitTask) -> Iterator[PartResult]:
     """The unit's parts, every document extracted in a process that is killed at its limits."""
     limits = Limits(task.config.max_document_seconds, task.config.max_document_memory)
-    process = KillableProcess(partial(extract_record, config=task.config), limits, warm_up)
+    extract = partial(extract_record, context=task.context, config=task.config)
+    process = KillableProcess(extract, limits, partial(warm_up, task.context, task.config))
 
-    def run(records: Iterable[Record | Drop], config: ExtractionConfig) -> Iterator[Extracted]:
+    def run(records: Iterable[Record | Drop]) -> Iterator[Extracted]:
         places: deque[str] = deque()  # of the records that were sent and not answered
 
         def sent() -> Iterator[Record | Drop]:
@@ -235,7 +238,8 @@ def _make(mill: Mill, action: Action) -> Made:
     key = action.partition or ""
     source_name, batch = split_key(key)
     source = mill.project.source_of(key)
-    context = DocumentContext(source_name, batch, source.domain, source.language)
+    operations = mill.project.operations_of(key)
+    context = DocumentContext(source_name, batch, source.domain, source.language, operations)
     inventory = inventory_of(action.inputs["files"])
     place = {row["path"]: row for row in inventory.to_pylist()}
     reader, config = reader_config(mill.project, key), mill.project.corpus.extraction

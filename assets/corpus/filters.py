@@ -1,22 +1,29 @@
 """Quality signals, one attribute family each, and the decision over them."""
 
+from collections.abc import Iterator
 from typing import Any
+
+import pyarrow as pa
 
 from assets.corpus.model_families import FAMILIES, calibrated, model_families, model_inputs, signal_families
 from assets.corpus.text_families import list_digests, text_algorithms, text_families, text_parts
 from assets.recipe import Made, Recipe, Scope
+from pipelines.core.documents import split_key
 from pipelines.core.fingerprint import Algorithm
 from pipelines.core.manifest import CheckRecord, conservation, total_counts
 from pipelines.corpus.filters import filter as filtering
 from pipelines.corpus.filters import language, statistics
+from pipelines.corpus.metadata import metadata
 from pipelines.project import Project
 from resources.mill import Mill
-from resources.stages import Action, Family
+from resources.stages import Action, Family, written
 
 FILTER_CHECKS = {
     "conserved": "every document was kept or dropped by a named rule",
     "kept_some": "the rules left at least one document in a thousand, or the batch is empty",
 }
+
+SIGNAL_WARNINGS = {"metadata_learned": "the batch was large and varied enough for every operation on metadata"}
 
 
 def recipes(project: Project) -> list[Recipe]:
@@ -34,6 +41,7 @@ def recipes(project: Project) -> list[Recipe]:
             config=_signal_config,
             make=_make_signals,
             checks={"complete": "every document has a row in every family"},
+            warnings=SIGNAL_WARNINGS,
         ),
         Recipe(
             asset="filtered_documents",
@@ -50,17 +58,23 @@ def recipes(project: Project) -> list[Recipe]:
     ]
 
 
-def families(project: Project) -> list[str]:
-    """Names of the attribute families that the project computes."""
+def families(project: Project, key: str) -> list[str]:
+    """Names of the attribute families that the project computes for a batch."""
     signals = project.corpus.signals
     own = [name for name in ("statistics", "language") if getattr(signals, name) is not None]
-    return [*own, *text_families(project), *model_families(project)]
+    declared = ["metadata"] if project.source_of(key).metadata is not None else []
+    return [*own, *text_families(project), *declared, *model_families(project)]
 
 
 def _signal_config(project: Project, key: str | None) -> dict[str, Any]:
+    """The families' settings; a source's own metadata, with its version, and ensembles, where there are any."""
     config = project.corpus.signals.identity()
+    names = list(project.corpus.sources) if key is None else [split_key(key)[0]]
+    declared = {name: project.corpus.sources[name].metadata for name in names}
+    version = metadata.METADATA.version
+    own = {name: {**item.identity(), "version": version} for name, item in declared.items() if item is not None}
     ensembles = {name: item.identity() for name, item in project.corpus.models.ensembles.items()}
-    return config | ({"ensembles": ensembles} if ensembles else {})
+    return config | ({"metadata": own} if own else {}) | ({"ensembles": ensembles} if ensembles else {})
 
 
 def _algorithms(project: Project) -> tuple[Algorithm, ...]:
@@ -72,6 +86,7 @@ def _algorithms(project: Project) -> tuple[Algorithm, ...]:
 
 
 def _make_signals(mill: Mill, action: Action) -> Made:
+    key = action.partition or ""
     signals = mill.project.corpus.signals
     roles = (("documents", "documents", "documents"),)
     wanted: list[Family] = []
@@ -101,17 +116,45 @@ def _make_signals(mill: Mill, action: Action) -> Made:
         )
     wanted += text_parts(mill)
     wanted += signal_families(mill, action)
+    declared = mill.project.source_of(key).metadata
+    fit = metadata.fit_metadata(_meta(action), declared) if declared is not None else None
+    if fit is not None:
+        # No attribute role: its rows depend on the batch through the fit, so old rows are never kept beside new ones.
+        wanted.append(
+            Family(
+                function=metadata.metadata_part,
+                config=declared,
+                algorithms=metadata.ALGORITHMS,
+                identity=action.config["metadata"],
+                roles=roles,
+                shared={metadata.FIT: fit},
+            )
+        )
     parts = mill.runner.run_parts(action, "documents", wanted)
     counts = total_counts(tuple(parts))
     expected = action.inputs["documents"].manifest.rows("documents")
-    rows = {name: sum(part.files[name].rows or 0 for part in parts) for name in families(mill.project)}
+    rows = {name: sum(part.files[name].rows or 0 for part in parts) for name in families(mill.project, key)}
     complete = CheckRecord(
         name="complete",
         passed=all(count == expected for count in rows.values()) and counts.get("rows_in", 0) == expected,
         description="every document has a row in every family",
         values={"documents": expected, **rows},
     )
-    return parts, [complete], {}
+    refused = [] if fit is None else metadata.refusals(fit)
+    learned = CheckRecord(
+        name="metadata_learned",
+        passed=not refused,
+        blocking=False,
+        description="; ".join([SIGNAL_WARNINGS["metadata_learned"], *refused]),
+        values={"refused": len(refused)},
+    )
+    if fit is not None:
+        parts.append(written(mill.store, {metadata.FIT: fit}, name=metadata.FIT))
+    return parts, [complete, learned], {}
+
+
+def _meta(action: Action) -> Iterator[pa.ChunkedArray]:
+    return (table.column("meta") for _, table in action.inputs["documents"].tables("documents", ["meta"]))
 
 
 def _filter_config(project: Project, key: str | None) -> dict[str, Any]:
@@ -131,7 +174,7 @@ def _make_filtered(mill: Mill, action: Action) -> Made:
         identity=action.config,
         roles=(
             ("documents", "documents", "documents"),
-            *((name, "signals", name) for name in families(mill.project)),
+            *((name, "signals", name) for name in families(mill.project, action.partition or "")),
         ),
     )
     parts = mill.runner.run_parts(action, "documents", [family])

@@ -1,4 +1,4 @@
-"""Attribute families that need nothing but the documents and declared lists: surface, keywords, metadata."""
+"""Attribute families that need nothing but the documents and declared lists: surface, keywords."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from pipelines.core.config import Config
 from pipelines.core.fingerprint import Algorithm
 from pipelines.corpus.acquisition.packages import resolve_path
-from pipelines.corpus.filters import keywords, metadata, surface
+from pipelines.corpus.filters import keywords, surface
 from pipelines.corpus.filters.config import KeywordConfig
 from pipelines.project import Project
 from resources.mill import Mill
@@ -15,7 +15,6 @@ from resources.stages import Family, PartFunction
 FAMILIES: dict[str, tuple[PartFunction, tuple[Algorithm, ...]]] = {
     "surface": (surface.surface_part, surface.ALGORITHMS),
     "keywords": (keywords.keywords_part, keywords.ALGORITHMS),
-    "metadata": (metadata.metadata_part, metadata.ALGORITHMS),
 }
 
 

@@ -21,7 +21,8 @@ from pipelines.corpus.acquisition.readers import read_records
 from pipelines.corpus.acquisition.records import Record
 from pipelines.corpus.extraction.config import ExtractionConfig
 from pipelines.corpus.extraction.encoding import decode
-from pipelines.corpus.extraction.extract import warm_up
+from pipelines.corpus.extraction.config import ExtractionConfig
+from pipelines.corpus.extraction.extract import DocumentContext, warm_up
 from pipelines.corpus.extraction.html import Page, extract_page
 from tests.pipelines.corpus.extraction.gold import gold_texts, shingle_f1
 from tests.shared_data import shared
@@ -64,7 +65,7 @@ def main() -> None:
         if isinstance(record, Record) and isinstance(record.body, bytes) and record.url is not None
     ]
     megabytes = sum(len(body) for _, body, _ in pages) / 1e6
-    warm_up()
+    warm_up(DocumentContext("pages", "pages.first", "web"), ExtractionConfig())
     seconds: dict[str, list[float]] = {}
     found = extractors()
     for _ in range(rounds):

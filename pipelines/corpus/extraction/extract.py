@@ -1,14 +1,15 @@
 """Records to documents, cut into parts.
 
 The records and drops of one unit come in, in the inventory's order. Step 1: bytes become text (`encoding`). Step 2: of
-a page, the main content (`html`). Step 3: normal form (`normalize`). Step 4: what has text becomes a document, the
-rest a drop. Step 5: a part ends before the record that would lift it above `part_bytes`. Out goes one `PartResult` a
-part with three tables: `documents` (sorted by id), `drops`, and `positions`, which says for every document the running
-number of its record in the unit, the order in which deduplication asks who came first.
+a page, the main content (`html`). Step 3: the declared normalization (`pipelines.corpus.normalization`). Step 4: what
+has text becomes a document, the rest a drop. Step 5: a part ends before the record that would lift it above
+`part_bytes`. Out goes one `PartResult` a part with three tables: `documents` (sorted by id), `drops`, and `positions`,
+which says for every document the running number of its record in the unit, the order in which deduplication asks who
+came first.
 
 Counts: `records = kept + sum of dropped/<reason>`; beside it `bytes/text`, `encoding/<codec>`, `replaced_characters`
-and `normalized/<operation>`. A part's rows depend on the unit's files and the two configurations alone. Cost: HTML 100
-MB/s, text 25 to 45 MB/s a core; memory is one part and one record.
+and `normalized/<operation>/documents`, `added`, `removed` (characters). A part's rows depend on the unit's files and
+the two configurations alone. Cost: HTML 100 MB/s, text 25 to 45 MB/s a core; memory is one part and one record.
 """
 
 import json
@@ -30,10 +31,12 @@ from pipelines.corpus.acquisition.records import Drop, Record, detail
 from pipelines.corpus.extraction.config import ExtractionConfig
 from pipelines.corpus.extraction.encoding import decode
 from pipelines.corpus.extraction.html import EXTRACTION, Refusal, extract_page
-from pipelines.corpus.extraction.normalize import NORMALIZATION, normalize
+from pipelines.corpus.normalization.config import DEFAULT_OPERATIONS, AnyOperation
+from pipelines.corpus.normalization.normalize import ALGORITHMS as NORMALIZATION
+from pipelines.corpus.normalization.normalize import normalize
 
 READING: Final = Algorithm("record_reading", 2)
-EXTRACTION_ALGORITHMS: Final = (READING, EXTRACTION, NORMALIZATION)
+EXTRACTION_ALGORITHMS: Final = (READING, EXTRACTION, *NORMALIZATION)
 ROW_BYTES: Final = 256
 """What a row weighs beside its text when parts are cut, drops included, so that a million bad lines end a part too."""
 
@@ -60,6 +63,7 @@ class DocumentContext(NamedTuple):
     batch: str
     domain: str
     language: str | None = None
+    normalization: tuple[AnyOperation, ...] = DEFAULT_OPERATIONS
 
 
 class UnitFile(NamedTuple):
@@ -76,7 +80,7 @@ class Extracted(NamedTuple):
     counts: dict[str, int]
 
 
-Run = Callable[[Iterable[Record | Drop], ExtractionConfig], Iterator[Extracted]]
+Run = Callable[[Iterable[Record | Drop]], Iterator[Extracted]]
 """How records are extracted: here, one after the other, or in a process that can be killed."""
 NOTHING_STOPPED: Final[Mapping[str, tuple[str, str]]] = {}
 
@@ -114,7 +118,8 @@ def extract_records(
     they were then, so that the rows do not depend on the machine's speed of today.
     """
     part = _Part(key, context)
-    for position, result in enumerate((run or in_turn)(_without(records, stopped), config)):
+    wanted = _without(records, stopped)
+    for position, result in enumerate(run(wanted) if run else in_turn(wanted, context, config)):
         item = result.item
         for name, count in result.counts.items():
             part.counts.add(name, count)
@@ -130,15 +135,17 @@ def extract_records(
         yield part.result()
 
 
-def in_turn(records: Iterable[Record | Drop], config: ExtractionConfig) -> Iterator[Extracted]:
+def in_turn(
+    records: Iterable[Record | Drop], context: DocumentContext, config: ExtractionConfig
+) -> Iterator[Extracted]:
     """Every record extracted in this process."""
-    return (extract_record(record, config) for record in records)
+    return (extract_record(record, context, config) for record in records)
 
 
-def warm_up() -> None:
+def warm_up(context: DocumentContext, config: ExtractionConfig) -> None:
     """Load or compile every kernel and table, so that no document pays for them."""
-    extract_page("<html><body><p>A page.</p></body></html>", ExtractionConfig())
-    normalize("e\u0301")
+    extract_page("<html><body><p>A page.</p></body></html>", config)
+    normalize("e\u0301", context.normalization, context.language)
 
 
 def _without(records: Iterable[Record | Drop], stopped: Mapping[str, tuple[str, str]]) -> Iterator[Record | Drop]:
@@ -155,18 +162,20 @@ class _Document(NamedTuple):
     language: str | None
 
 
-def extract_record(record: Record | Drop, config: ExtractionConfig) -> Extracted:
+def extract_record(record: Record | Drop, context: DocumentContext, config: ExtractionConfig) -> Extracted:
     """One record's text in normal form, or the drop that says why there is none."""
     if isinstance(record, Drop):
         return Extracted(record, {})
     counts: Counter[str] = Counter()
-    item = _document(record, config, counts)
+    item = _document(record, context, config, counts)
     if isinstance(item, _Document):
         item = item._replace(record=record._replace(body=""))  # the text is all that is needed from here
     return Extracted(item, +counts)
 
 
-def _document(record: Record, config: ExtractionConfig, counts: Counter[str]) -> _Document | Drop:
+def _document(
+    record: Record, context: DocumentContext, config: ExtractionConfig, counts: Counter[str]
+) -> _Document | Drop:
     text, meta, language = record.body, dict(record.meta), record.language
     if isinstance(text, bytes):
         decoded = decode(text, record.charset, markup=record.kind == "html")
@@ -182,9 +191,9 @@ def _document(record: Record, config: ExtractionConfig, counts: Counter[str]) ->
         text, language = page.text, language or page.language
         if page.title:
             meta["title"] = page.title
-    normalized = normalize(text)
-    for operation, count in normalized.edits.items():
-        counts[f"normalized/{operation}"] += count
+    normalized = normalize(text, context.normalization, language or context.language)
+    for name, count in normalized.counts.items():
+        counts[f"normalized/{name}"] += count
     if not normalized.text.strip():
         return Drop(record.locator, "empty_text", "nothing is left after extraction")
     size = len(normalized.text.encode())

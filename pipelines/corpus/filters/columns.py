@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from pipelines.corpus.filters import keywords, metadata, statistics, surface
+from pipelines.corpus.filters import keywords, statistics, surface
 from pipelines.corpus.filters.config import SignalConfig
 from pipelines.corpus.filters.language import LANGUAGE_DESCRIPTIONS
 
@@ -12,7 +12,6 @@ DESCRIPTIONS: Final[dict[str, Callable[[Any], dict[str, str]]]] = {
     "language": lambda config: LANGUAGE_DESCRIPTIONS,
     "surface": surface.column_descriptions,
     "keywords": keywords.column_descriptions,
-    "metadata": metadata.column_descriptions,
 }
 """Family -> the function that describes its columns."""
 

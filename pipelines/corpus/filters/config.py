@@ -131,21 +131,6 @@ class KeywordConfig(Config):
     )
 
 
-class MetadataField(Config):
-    """One field of the documents' metadata."""
-
-    path: str = Field(min_length=1, description="Name of the field; steps into nested objects are joined by dots.")
-    kind: Literal["number", "text"] = Field(default="number", description="What the column holds.")
-
-
-class MetadataConfig(Config):
-    """The family `metadata`: fields of the documents' metadata as signals, e.g. likes and scores."""
-
-    fields: dict[Annotated[str, Field(pattern=NAME_PATTERN)], MetadataField] = Field(
-        description="Fields by the name of their signal, which is meta_<name>."
-    )
-
-
 class SignalConfig(Config):
     """The quality signals of the corpus, one attribute family each; a family that is null is not computed."""
 
@@ -157,7 +142,6 @@ class SignalConfig(Config):
         default=SurfaceConfig(), description="Line-wise corrections, markup, broken characters, repetition."
     )
     keywords: KeywordConfig | None = Field(default=KeywordConfig(), description="Lists of terms, domains, URL words.")
-    metadata: MetadataConfig | None = Field(default=None, description="Fields of the documents' own metadata.")
 
 
 class FilterConfig(Config):

@@ -8,13 +8,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.core.series import gaussian_filter
 from pipelines.evaluation.reports.data import LossPoint
 from pipelines.evaluation.reports.markup import Markup, tag
 
 POINTS: Final = 1200
 """Points drawn at most, means over equal runs of steps: about 2 a pixel of the plot."""
-_SMOOTH: Final = 40
-"""The smoothed line is a running mean over 1/40 of the run."""
+_SMOOTH: Final = 120
+"""The smoothed line is a Gaussian filter whose standard deviation is 1/120 of the run: as smooth as a mean of 1/34."""
 _STYLE: Final = {
     "svg.hashsalt": "gristmill",
     "svg.fonttype": "none",
@@ -48,7 +49,8 @@ def loss_curve(points: Sequence[LossPoint]) -> Markup | None:
         else:
             axes = lower = figure.subplots()
         axes.plot(_thin(steps), _thin(losses), color="#9fb3c8", linewidth=0.9, label="each step")
-        axes.plot(_thin(steps), _thin(_smooth(losses)), color="#0b6e99", linewidth=2, label="smoothed")
+        smoothed = gaussian_filter(_thin(losses), max(min(len(losses), POINTS) / _SMOOTH, 0.5))
+        axes.plot(_thin(steps), smoothed, color="#0b6e99", linewidth=2, label="smoothed")
         axes.set_ylabel("loss, nats per token")
         axes.grid(axis="y", color="#e4e7eb", linewidth=0.8)
         axes.legend(frameon=False, loc="upper right")
@@ -87,15 +89,6 @@ def _svg(figure: Any) -> str:
     stream = io.BytesIO()
     figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     return base64.b64encode(stream.getvalue()).decode()
-
-
-def _smooth(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Centred running mean over 1/40 of the values, over what exists at both ends."""
-    reach = len(values) // (2 * _SMOOTH)
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    index = np.arange(len(values))
-    low, high = np.maximum(index - reach, 0), np.minimum(index + reach + 1, len(values))
-    return np.asarray((total[high] - total[low]) / (high - low), np.float64)
 
 
 def _thin(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+
+from pipelines.core.series import moving_average
 from pipelines.evaluation.reports.data import Digest, FunnelRow, Generation, LicenceRow, LossPoint, MixtureRow
 from pipelines.evaluation.reports.markup import DASH, Markup, count, listing, number, percent, section, table, tag
 from pipelines.evaluation.reports.plots import loss_curve
 
 REASONS: Final = 8
 """Reasons named in a row of the funnel; the rest is summed up."""
+LAST_STEPS: Final = 9
+"""Steps before the last one whose losses are averaged with it: the loss of a single step is noise."""
 CHARACTERS: Final = 3000
 """Characters of a sample on the page."""
 
@@ -33,7 +38,12 @@ def training(points: Sequence[LossPoint]) -> Markup:
         return Markup("")
     known = [point for point in points if point.loss is not None]
     if known:
-        note = f"{count(len(known))} steps recorded; the last loss is {number(known[-1].loss)} nats per token."
+        losses = np.array([point.loss for point in known], np.float64)
+        mean = float(moving_average(losses, 2 * LAST_STEPS + 1)[-1])
+        note = (
+            f"{count(len(known))} steps recorded; the last loss is {number(known[-1].loss)} nats per token, the "
+            f"mean of the last {count(min(LAST_STEPS + 1, len(known)))} steps {number(mean)}."
+        )
     return section("Training", loss_curve(points), note=note)
 
 

@@ -27,6 +27,7 @@ from pipelines.corpus.extraction.extract import (
     extract_unit,
 )
 from pipelines.corpus.extraction.units import plan_units
+from pipelines.corpus.normalization.config import DEFAULT_OPERATIONS, ChineseScript, WhiteSpace
 from tests.pipelines.corpus.acquisition.archives import warc_record
 from tests.shared_data import shared
 
@@ -239,3 +240,23 @@ def test_any_rows_are_conserved(rows: list[dict[str, object]]) -> None:
             items.append(Drop(f"f#{number}", "no_text", "x"))
     records, _ = conserved(list(extract_records(items, KEY, CONTEXT, CONFIG)))
     assert records == len(rows)
+
+
+def test_the_declared_operations_are_applied_and_counted_by_document() -> None:
+    operations = (ChineseScript(), *DEFAULT_OPERATIONS, WhiteSpace())
+    context = CONTEXT._replace(language="zh", normalization=operations)
+    bodies = ["頭髮 \r\n", "plain", "Japanese 頭髮"]
+    records = [record(n, body, language="ja" if body[0] == "J" else None) for n, body in enumerate(bodies)]
+    (part,) = extract_records(records, KEY, context, CONFIG)
+    documents = part.tables["documents"].sort_by("locator")
+    assert documents["text"].to_pylist() == ["头发\n", "plain", "Japanese 頭髮"]
+    assert {name: count for name, count in part.counts.items() if name.startswith("normalized/")} == {
+        "normalized/chinese_script/documents": 1,
+        "normalized/chinese_script/added": 2,
+        "normalized/chinese_script/removed": 2,
+        "normalized/line_ends/documents": 1,
+        "normalized/line_ends/removed": 1,
+        "normalized/white_space/documents": 1,
+        "normalized/white_space/removed": 1,
+    }
+    assert [text_hash(text) for text in documents["text"].to_pylist()] == documents["text_hash"].to_pylist()
