@@ -31,8 +31,8 @@ from resources.stages import Action, store_bytes, store_raw, store_table
 
 CHECKS = {
     "not_empty": "the batch holds at least one file",
-    "conserved": "everything that was found is counted once: a crawl's URLs and a selection's rows by outcome, files as "
-    "inventoried or skipped with the reason",
+    "conserved": "everything that was found is counted once: a crawl's URLs and a selection's rows by outcome, files "
+    "as inventoried or skipped with the reason",
 }
 CARD_WARNINGS = {"complete": "every card says licence, origin, revision and day of collection"}
 

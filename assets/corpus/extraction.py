@@ -4,7 +4,7 @@ import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,12 @@ from pipelines.corpus.extraction.extract import (
     DocumentContext,
     Extracted,
     UnitFile,
-    extract_record,
     extract_unit,
+    extracted,
     warm_up,
 )
 from pipelines.corpus.extraction.units import plan_units
+from pipelines.corpus.normalization.config import AnyOperation
 from pipelines.corpus.normalization.normalize import identity_of
 from pipelines.project import Project
 from resources.backends import StoreError
@@ -170,9 +171,7 @@ def run_unit(task: UnitTask) -> PartMemo:
 
 def _results(units: list[UnitFile], siblings: list[UnitFile], task: UnitTask) -> Iterator[PartResult]:
     """The unit's parts, every document extracted in a process that is killed at its limits."""
-    limits = Limits(task.config.max_document_seconds, task.config.max_document_memory)
-    extract = partial(extract_record, context=task.context, config=task.config)
-    process = KillableProcess(extract, limits, partial(warm_up, task.context, task.config))
+    process = _extractor(task.config, task.context.normalization, task.context.language)
 
     def run(records: Iterable[Record | Drop]) -> Iterator[Extracted]:
         places: deque[str] = deque()  # of the records that were sent and not answered
@@ -188,10 +187,17 @@ def _results(units: list[UnitFile], siblings: list[UnitFile], task: UnitTask) ->
                 answer = Extracted(Drop(place, STOPPED + answer.reason, answer.detail), {})
             yield answer
 
-    try:
-        yield from extract_unit(units, task.key, task.context, task.reader, task.config, siblings, run, task.stopped)
-    finally:
-        process.close()
+    return extract_unit(units, task.key, task.context, task.reader, task.config, siblings, run, task.stopped)
+
+
+@lru_cache(maxsize=1)
+def _extractor(
+    config: ExtractionConfig, operations: tuple[AnyOperation, ...], language: str | None
+) -> KillableProcess[Record | Drop, Extracted]:
+    """The process that extracts for this one; it starts with the first document (1 s) and serves all units."""
+    limits = Limits(config.max_document_seconds, config.max_document_memory)
+    settings = config, operations, language
+    return KillableProcess(partial(extracted, settings), limits, partial(warm_up, settings))
 
 
 def _weight(record: Record | Drop) -> int:

@@ -21,8 +21,7 @@ from pipelines.corpus.acquisition.readers import read_records
 from pipelines.corpus.acquisition.records import Record
 from pipelines.corpus.extraction.config import ExtractionConfig
 from pipelines.corpus.extraction.encoding import decode
-from pipelines.corpus.extraction.config import ExtractionConfig
-from pipelines.corpus.extraction.extract import DocumentContext, warm_up
+from pipelines.corpus.extraction.extract import warm_up
 from pipelines.corpus.extraction.html import Page, extract_page
 from tests.pipelines.corpus.extraction.gold import gold_texts, shingle_f1
 from tests.shared_data import shared
@@ -65,7 +64,7 @@ def main() -> None:
         if isinstance(record, Record) and isinstance(record.body, bytes) and record.url is not None
     ]
     megabytes = sum(len(body) for _, body, _ in pages) / 1e6
-    warm_up(DocumentContext("pages", "pages.first", "web"), ExtractionConfig())
+    warm_up((ExtractionConfig(), (), None))
     seconds: dict[str, list[float]] = {}
     found = extractors()
     for _ in range(rounds):
@@ -80,10 +79,10 @@ def main() -> None:
         ratios = sorted(mine / theirs for mine, theirs in zip(seconds["ours"], times, strict=True))
         f1 = shingle_f1([(text, extract(body, charset)) for text, body, charset in pages])
         median = statistics.median(times)
+        rate, least, best = (len(pages) / spent for spent in (median, max(times), min(times)))
         print(
-            f"{name:<12} {len(pages) / median:7.0f} pages/s [{len(pages) / max(times):.0f}-{len(pages) / min(times):.0f}]"
-            f" {megabytes / median:6.1f} MB/s   F1 {f1:.4f}   ours is {1 / statistics.median(ratios):5.2f} times as fast"
-            f" [{1 / ratios[-1]:.2f}-{1 / ratios[0]:.2f}]"
+            f"{name:<12} {rate:7.0f} pages/s [{least:.0f}-{best:.0f}] {megabytes / median:6.1f} MB/s   F1 {f1:.4f}   "
+            f"ours is {1 / statistics.median(ratios):5.2f} times as fast [{1 / ratios[-1]:.2f}-{1 / ratios[0]:.2f}]"
         )
 
 

@@ -80,6 +80,8 @@ class Extracted(NamedTuple):
     counts: dict[str, int]
 
 
+Settings = tuple[ExtractionConfig, tuple[AnyOperation, ...], str | None]
+"""How a record is extracted: limits and parts of pages, the normalization, and the declared language."""
 Run = Callable[[Iterable[Record | Drop]], Iterator[Extracted]]
 """How records are extracted: here, one after the other, or in a process that can be killed."""
 NOTHING_STOPPED: Final[Mapping[str, tuple[str, str]]] = {}
@@ -119,7 +121,9 @@ def extract_records(
     """
     part = _Part(key, context)
     wanted = _without(records, stopped)
-    for position, result in enumerate(run(wanted) if run else in_turn(wanted, context, config)):
+    settings = config, context.normalization, context.language
+    results = run(wanted) if run else (extracted(settings, record) for record in wanted)
+    for position, result in enumerate(results):
         item = result.item
         for name, count in result.counts.items():
             part.counts.add(name, count)
@@ -135,17 +139,11 @@ def extract_records(
         yield part.result()
 
 
-def in_turn(
-    records: Iterable[Record | Drop], context: DocumentContext, config: ExtractionConfig
-) -> Iterator[Extracted]:
-    """Every record extracted in this process."""
-    return (extract_record(record, context, config) for record in records)
-
-
-def warm_up(context: DocumentContext, config: ExtractionConfig) -> None:
+def warm_up(settings: Settings) -> None:
     """Load or compile every kernel and table, so that no document pays for them."""
+    config, operations, language = settings
     extract_page("<html><body><p>A page.</p></body></html>", config)
-    normalize("e\u0301", context.normalization, context.language)
+    normalize("e\u0301", operations, language)
 
 
 def _without(records: Iterable[Record | Drop], stopped: Mapping[str, tuple[str, str]]) -> Iterator[Record | Drop]:
@@ -162,20 +160,19 @@ class _Document(NamedTuple):
     language: str | None
 
 
-def extract_record(record: Record | Drop, context: DocumentContext, config: ExtractionConfig) -> Extracted:
+def extracted(settings: Settings, record: Record | Drop) -> Extracted:
     """One record's text in normal form, or the drop that says why there is none."""
     if isinstance(record, Drop):
         return Extracted(record, {})
     counts: Counter[str] = Counter()
-    item = _document(record, context, config, counts)
+    item = _document(record, settings, counts)
     if isinstance(item, _Document):
         item = item._replace(record=record._replace(body=""))  # the text is all that is needed from here
     return Extracted(item, +counts)
 
 
-def _document(
-    record: Record, context: DocumentContext, config: ExtractionConfig, counts: Counter[str]
-) -> _Document | Drop:
+def _document(record: Record, settings: Settings, counts: Counter[str]) -> _Document | Drop:
+    config, operations, declared = settings
     text, meta, language = record.body, dict(record.meta), record.language
     if isinstance(text, bytes):
         decoded = decode(text, record.charset, markup=record.kind == "html")
@@ -191,7 +188,7 @@ def _document(
         text, language = page.text, language or page.language
         if page.title:
             meta["title"] = page.title
-    normalized = normalize(text, context.normalization, language or context.language)
+    normalized = normalize(text, operations, language or declared)
     for name, count in normalized.counts.items():
         counts[f"normalized/{name}"] += count
     if not normalized.text.strip():

@@ -19,7 +19,8 @@ class MetadataColumn(Config):
         None, min_length=1, description="Name in the document's `meta`, dots for what is inside; none: the column's."
     )
     kind: Literal["number", "time"] = Field(
-        "number", description="Numbers (also as text: 1,234, 1.2k, 3万; true is 1), or ISO 8601 times, read as seconds since 1970 in UTC."
+        "number",
+        description="Numbers (also as text: 1,234, 1.2k, 3万; true is 1), or ISO 8601 times, as seconds since 1970.",
     )
 
 

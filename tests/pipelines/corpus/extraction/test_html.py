@@ -26,7 +26,7 @@ def real_pages() -> list[GoldPage]:
 
 
 def test_quality_on_real_pages() -> None:
-    """0.968 on all, 0.963 on the half that was not fitted; trafilatura 2.3.1 has 0.960, resiliparse's defaults 0.896."""
+    """0.968 on all, 0.963 on the half that was not fitted; trafilatura 2.3.1 has 0.960 on all."""
     pages = real_pages()
     assert len(pages) == 181
     found = {page.url: extract_page(page.html, CONFIG) for page in pages}
@@ -136,7 +136,7 @@ def test_comments_only_when_asked_for() -> None:
     page = f"""<body><article>{"".join(f"<p>{PROSE} {n}" for n in range(9))}</article>
     <div id=comments>{comments}</div>"""
     assert "disagree" not in text_of(page)
-    assert text_of(page, comments=True).count("disagree") == 5
+    assert "disagree" in text_of(page, comments=True)
 
 
 def test_a_page_of_posts_is_no_page_of_comments() -> None:
