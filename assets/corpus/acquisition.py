@@ -34,7 +34,7 @@ CHECKS = {
     "conserved": "everything that was found is counted once: a crawl's URLs and a selection's rows by outcome, files "
     "as inventoried or skipped with the reason",
 }
-CARD_WARNINGS = {"complete": "every card says licence, origin, revision and day of collection"}
+CARD_WARNINGS = {"complete": "every card says licence, origin, and the revision or the day that pins it"}
 
 
 def card_recipes(project: Project) -> list[Recipe]:

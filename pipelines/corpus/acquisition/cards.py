@@ -60,10 +60,14 @@ class SourceCard(Config):
         return value
 
     def missing(self) -> list[str]:
-        """The fields that a complete card has and this one lacks."""
-        empty = [name for name in ("origin", "revision", "collected") if not getattr(self, name)]
-        references = "LicenseRef-" in self.licence and not self.terms
-        return ["licence"] * (self.licence == UNKNOWN) + ["terms"] * references + empty
+        """The fields that a complete card has and this one lacks; a revision or a day pins the state of the origin."""
+        gaps = {
+            "licence": self.licence == UNKNOWN,
+            "terms": "LicenseRef-" in self.licence and not self.terms,
+            "origin": not self.origin,
+            "revision": not (self.revision or self.collected),
+        }
+        return [name for name, gap in gaps.items() if gap]
 
     def values(self) -> dict[str, Any]:
         """The card's own fields by name."""

@@ -147,7 +147,11 @@ def _nearest(word: str, known: dict[str, str], text: str = "") -> str:
         versions = sorted(
             (name for name in known if tried and name.startswith((f"{tried}-", f"{tried}."))), reverse=True
         )
-        found += [*sorted(versions, key=len)[:3], *get_close_matches(tried, known, n=3, cutoff=0.6)]
+        found += [
+            *([tried] if tried in known else []),
+            *sorted(versions, key=len)[:3],
+            *get_close_matches(tried, known, n=3, cutoff=0.6),
+        ]
     near = [known[name] for name in dict.fromkeys(found)][:3]
     return f": did you mean {' or '.join(near)}?" if near else ""
 

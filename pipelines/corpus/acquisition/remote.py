@@ -2,9 +2,9 @@
 
 A URL comes in. Step 1: its files are listed, and each is pinned by the strongest mark that its server gives: a SHA-256,
 a Git blob id, an MD5, an entity tag, a time of change; a file without any is read once for its SHA-256. Step 2: when a
-worker reads a file, it asks for the mark again, copies the file beside itself, digests every byte, and asks once more:
-what changed since it was sealed is an error that names it, never other text under the old name. Credentials are the
-drivers' own matter; settings such as an endpoint are a source's `storage`.
+worker reads a file, it asks for the mark again, copies the file beside itself, digests every byte (which proves a
+SHA-256 or a blob id), and asks once more: what changed since it was sealed is an error that names it, never other text
+under the old name. Credentials are the drivers' own matter; settings such as an endpoint are a source's `storage`.
 """
 
 import hashlib
@@ -115,6 +115,7 @@ def fetch(remote: Remote, path: str, size: int, mark: str, target: Path) -> str:
     files, root = _open(remote)
     name = unescape_path(path).decode("utf-8", "surrogateescape")
     digest, read = hashlib.sha256(), 0
+    blob = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)  # as Git names a file's content
     try:
         location = _location(root, name, not remote.url.endswith("/") and files.isfile(root))
         kind = mark.partition(":")[0]
@@ -122,6 +123,7 @@ def fetch(remote: Remote, path: str, size: int, mark: str, target: Path) -> str:
         with files.open(location, "rb") as stream, target.open("wb") as copy:
             while block := stream.read(_READ_BYTES):
                 digest.update(block)
+                blob.update(block)
                 copy.write(block)
                 read += len(block)
         after = _mark(_info(files, location), kind) or mark
@@ -131,9 +133,10 @@ def fetch(remote: Remote, path: str, size: int, mark: str, target: Path) -> str:
         raise
     except Exception as error:
         raise _failed(remote, path, error) from error
-    if mark.startswith("sha256:") and mark != f"sha256:{digest.hexdigest()}":
-        raise _changed(remote, path, f"has the digest sha256:{digest.hexdigest()}, not {mark}")
-    if not mark.startswith("sha256:") and {before, after} != {mark}:
+    proved = {"sha256": digest.hexdigest(), "git": blob.hexdigest()}.get(kind)
+    if proved is not None and mark != f"{kind}:{proved}":
+        raise _changed(remote, path, f"has the digest {kind}:{proved}, not {mark}")
+    if proved is None and {before, after} != {mark}:
         raise _changed(remote, path, f"has the mark {after}, not {mark}")
     if read != size:
         raise _changed(remote, path, f"has {read} bytes, not {size}")

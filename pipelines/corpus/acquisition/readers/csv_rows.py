@@ -86,7 +86,7 @@ def split_rows(lines: Iterable[Line | Problem], delimiter: bytes, config: Reader
         event = again.pop() if again else next(waiting, None)
         grown = size + (event.size if isinstance(event, Line) else 0)
         if isinstance(event, Line) and not event.torn and grown <= config.max_line_bytes:
-            if held or (event.data and not event.data.isspace()):
+            if held or delimiter in event.data or (event.data and not event.data.isspace()):
                 columns = cut.add(event.data)
                 held.append(event)
                 size = grown + 1

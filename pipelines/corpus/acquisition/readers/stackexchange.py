@@ -6,7 +6,7 @@ an expat of its own, so a bad line is one drop and no entity can be declared. St
 scratch database on disk, because an answer may come gigabytes after its question. Step 4: they are read back by
 question: the title, the question, then the answers, the accepted one first, the others by score, the older first. HTML
 becomes text; tags, scores and counts go into `meta`. Answers without a question, and posts that are neither (wiki
-pages, tag descriptions), are drops. Locator: `name#question`. Cost: 5 MB/s a core, twice the file on disk meanwhile;
+pages, tag descriptions), are drops. Locator: `name#question`. Cost: 2 MB/s a core, twice the file on disk meanwhile;
 memory is one thread.
 """
 

@@ -13,7 +13,7 @@ FULL = {"licence": "cc-by-4.0", "origin": "https://a.example", "revision": "v1",
 
 def test_a_card_says_what_it_lacks() -> None:
     assert SourceCard.model_validate(FULL).missing() == []
-    assert SourceCard(licence="unknown").missing() == ["licence", "origin", "revision", "collected"]
+    assert SourceCard(licence="unknown").missing() == ["licence", "origin", "revision"]
     assert SourceCard.model_validate({**FULL, "licence": "LicenseRef-mine"}).missing() == ["terms"]
 
 
@@ -35,6 +35,6 @@ def test_the_page_shows_every_card_and_every_gap_and_escapes_what_it_is_told() -
     html = source_cards_html("p", cards, {"small": ["news"], "large": []})
     assert "<script>x" not in html
     assert "&lt;script&gt;x" in html
-    assert html.count("not declared") == 3
+    assert html.count("not declared") == 2
     for word in ("CC-BY-4.0", "unknown", "https://a.example", "small", "nothing of the project is refused"):
         assert word in html

@@ -13,6 +13,7 @@ from pipelines.evaluation.reports import (
     base_report_html,
     comparison_report_html,
     from_json,
+    sections,
     to_json,
 )
 from pipelines.evaluation.reports.comparison import headline
@@ -227,3 +228,19 @@ def test_the_headline_names_the_largest_changes_first_and_counts_the_rest():
     sentence = headline(many, 0.9)
     assert sentence.startswith("The round learned d6 (−0.600 bits per byte, 90 % interval")
     assert "d5 (−0.500), d4 (−0.400) and 3 more. It forgot no domain." in sentence
+
+
+def test_licences_are_summed_by_licence_with_their_share_of_the_training() -> None:
+    rows = (
+        LicenceRow("books", "CC0-1.0", 10, 1000, 4000, 0.8),
+        LicenceRow("code", "MIT", 5, 500, 500, 0.1),
+        LicenceRow("docs", "MIT", 1, 100, 500, 0.1),
+        LicenceRow("imported weights", None),
+    )
+    html = sections.licences(rows)
+    by_licence, _, by_source = html.partition("By source")
+    assert by_licence.index("CC0-1.0") < by_licence.index("MIT") < by_licence.index("not declared")
+    for words in ("code and docs", "20.0", "80.0", ">6<", ">600<", "1\u2009000<"):
+        assert words in by_licence, words
+    for words in ("imported weights", "10.0", "4\u2009000"):
+        assert words in by_source, words
