@@ -54,6 +54,15 @@ def _parser() -> argparse.ArgumentParser:
     add("plan", _plan, "what an edit of the project file would recompute, and its cost")
     explain = add("explain", _explain, "a document's way through every stage, with every rule's value")
     explain.add_argument("document", metavar="ID|URL", help="document id (32 hex digits) or URL")
+    asked = add("what-if", _what_if, "what other rules would keep: documents, tokens, and samples that change sides")
+    asked.add_argument(
+        "edits", nargs="+", metavar="EDIT", help="RULE=VALUE, RULE=disabled|enabled|flag|drop, SIGNAL>=VALUE, presets=A,B"
+        "; for one source SOURCE:EDIT"
+    )  # fmt: skip
+    asked.add_argument("--tokenizer", metavar="NAME", help="whose tokens are counted (default: the project's first)")
+    asked.add_argument("--samples", type=int, default=5, metavar="N", help="documents shown of each side (default 5)")
+    asked.add_argument("--seed", type=int, default=0, help="another seed shows others (default 0)")
+    asked.add_argument("--list", type=Path, metavar="FILE", help="write id, source, side of all that change, as TSV")
     trace = add("trace", _trace, "documents, URLs and archive offsets of a training step, or the steps of a document")
     trace.add_argument("checkpoint", help="e.g. nano/base_checkpoint, or nano/continued_checkpoint:r0001")
     what = trace.add_mutually_exclusive_group(required=True)
@@ -131,6 +140,23 @@ def _explain(options: argparse.Namespace) -> int:
     from assets.inspection import explain
 
     print("\n".join(explain(_mill(), options.document)))
+    return 0
+
+
+def _what_if(options: argparse.Namespace) -> int:
+    from assets.whatif import lines_of, listed, what_if
+
+    mill = _mill()
+    with listed(options.list) as collect:
+        answer = what_if(
+            mill,
+            options.edits,
+            tokenizer=options.tokenizer,
+            samples=max(0, options.samples),
+            seed=options.seed,
+            collect=collect,
+        )
+    print("\n".join(lines_of(mill, answer)))
     return 0
 
 
