@@ -55,14 +55,19 @@ def _parser() -> argparse.ArgumentParser:
     explain = add("explain", _explain, "a document's way through every stage, with every rule's value")
     explain.add_argument("document", metavar="ID|URL", help="document id (32 hex digits) or URL")
     asked = add("what-if", _what_if, "what other rules would keep: documents, tokens, and samples that change sides")
-    asked.add_argument(
-        "edits", nargs="+", metavar="EDIT", help="RULE=VALUE, RULE=disabled|enabled|flag|drop, SIGNAL>=VALUE, presets=A,B"
-        "; for one source SOURCE:EDIT"
-    )  # fmt: skip
+    forms = "RULE=VALUE, RULE=disabled|enabled|flag|drop, SIGNAL>=VALUE, presets=A,B; for one source SOURCE:EDIT"
+    asked.add_argument("edits", nargs="+", metavar="EDIT", help=forms)
     asked.add_argument("--tokenizer", metavar="NAME", help="whose tokens are counted (default: the project's first)")
     asked.add_argument("--samples", type=int, default=5, metavar="N", help="documents shown of each side (default 5)")
     asked.add_argument("--seed", type=int, default=0, help="another seed shows others (default 0)")
     asked.add_argument("--list", type=Path, metavar="FILE", help="write id, source, side of all that change, as TSV")
+    diff = add("diff", _diff, "what differs between two versions of the documents: by source, stage and reason")
+    for name in ("before", "after"):
+        diff.add_argument(
+            name, metavar=name[0].upper(), help="asset, asset:key, asset:key@n, corpus_snapshot@n; @-1: the one before"
+        )
+    diff.add_argument("--samples", type=int, default=3, metavar="N", help="documents shown of each kind (default 3)")
+    diff.add_argument("--seed", type=int, default=0, help="another seed shows others (default 0)")
     trace = add("trace", _trace, "documents, URLs and archive offsets of a training step, or the steps of a document")
     trace.add_argument("checkpoint", help="e.g. nano/base_checkpoint, or nano/continued_checkpoint:r0001")
     what = trace.add_mutually_exclusive_group(required=True)
@@ -144,7 +149,8 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _what_if(options: argparse.Namespace) -> int:
-    from assets.whatif import lines_of, listed, what_if
+    from assets.whatif import listed, what_if
+    from assets.whatif_lines import lines_of
 
     mill = _mill()
     with listed(options.list) as collect:
@@ -157,6 +163,14 @@ def _what_if(options: argparse.Namespace) -> int:
             collect=collect,
         )
     print("\n".join(lines_of(mill, answer)))
+    return 0
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from assets.differences import compare, lines_of
+
+    compared = compare(_mill(), options.before, options.after, samples=max(0, options.samples), seed=options.seed)
+    print("\n".join(lines_of(compared)))
     return 0
 
 

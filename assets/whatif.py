@@ -15,15 +15,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from assets.corpus.filters import families, filter_config
+from assets.wording import shown
 from pipelines.core.artifacts import Artifact
 from pipelines.core.errors import UnknownNameError
 from pipelines.core.manifest import Part
-from pipelines.core.sampling import Sample, excerpt
+from pipelines.core.sampling import Sample
 from pipelines.corpus.filters.config import FilterConfig
 from pipelines.corpus.filters.edits import edited, nearest, parse_edit
-from pipelines.corpus.filters.whatif import CHARACTERS_SIGNAL, JudgedPart, Mover, WhatIf, columns_of_rules
+from pipelines.corpus.filters.whatif import CHARACTERS_SIGNAL, JudgedPart, WhatIf, columns_of_rules
 from resources.mill import Mill
 
+INDEXES = ("train_index", "heldout_index")
 UNREAD = ("text", "meta")
 """Columns of documents that no rule looks at and that are large."""
 
@@ -104,7 +106,7 @@ def _judge_batch(mill: Mill, key: str, answer: Answer, collect: Collect) -> str 
     for part in crawled.parts:
         if "documents" in part.files:
             tables = _tables(mill, crawled, signals, part, judged)
-            decisions = filtered.table(_named(filtered, part.name), "decisions")
+            decisions = filtered.table(named_part(filtered, part.name), "decisions")
             piece = JudgedPart(
                 key=key,
                 name=part.name,
@@ -125,7 +127,7 @@ def _tables(
     """The documents without text, and the columns of the families that the rules look at."""
     names = [name for name in _columns(crawled, part, "documents") if name not in UNREAD]
     tables = {"documents": crawled.table(part, "documents", names)}
-    mine = _named(signals, part.name)
+    mine = named_part(signals, part.name)
     for family in families(mill.project):
         columns = columns_of_rules(judged or FilterConfig(), _columns(signals, mine, family))
         tables[family] = signals.table(mine, family, columns)
@@ -141,18 +143,16 @@ def _characters(crawled: Artifact, part: Part, tables: dict[str, pa.Table]) -> p
 
 def _tokens(arrays: Artifact | None, name: str) -> pa.Table:
     """`id, tokens` of the documents of a part that are in the arrays, training and held out alike."""
-    tables = [
-        arrays.table(part, role, ["id", "length"])
-        for part in (arrays.parts if arrays else ())
-        if part.name == name
-        for role in ("train_index", "heldout_index")
-    ]
-    empty = pa.schema([("id", pa.binary(16)), ("length", pa.int32())]).empty_table()
-    table = pa.concat_tables([table.cast(empty.schema) for table in tables]) if tables else empty
+    table = pa.schema([("id", pa.binary(16)), ("length", pa.int32())]).empty_table()
+    if arrays is not None:
+        mine = [part for part in arrays.parts if part.name == name]
+        found = [arrays.table(part, role, ["id", "length"]) for part in mine for role in INDEXES]
+        table = pa.concat_tables([table, *(item.cast(table.schema) for item in found)])
     return pa.table({"id": table["id"], "tokens": table["length"].cast(pa.int64())})
 
 
-def _named(artifact: Artifact, name: str) -> Part:
+def named_part(artifact: Artifact, name: str) -> Part:
+    """The part of that name, in line with the parts of the same name upstream and downstream."""
     return next(part for part in artifact.parts if part.name == name)
 
 
@@ -164,7 +164,9 @@ def _signal_names(mill: Mill) -> list[str]:
     """Columns of every family, from the first batch that has signals."""
     for key in mill.sealed():
         signals = mill.store.latest("quality_signals", key)
-        for part in signals.parts if signals is not None else ():
+        if signals is None or not signals.parts:
+            continue
+        for part in signals.parts[:1]:
             names = [name for family in families(mill.project) for name in _columns(signals, part, family)]
             return [name for name in dict.fromkeys(names) if name not in ("id", "text_hash")]
     return []
@@ -190,13 +192,6 @@ def _spoken(rule: Any, brief: bool = False) -> str:
     return f"{words}{tail}" if brief else f"{rule.name}: {values.get('signal', '')} {words}{tail}"
 
 
-def shown(value: Any) -> str:
-    """A value or threshold for people."""
-    if isinstance(value, float):
-        return f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.4g}"
-    return ", ".join(value) if isinstance(value, list | tuple) else str(value)
-
-
 @contextmanager
 def listed(path: Path | None) -> Iterator[Collect]:
     """A `collect` that writes the documents that change sides to a TSV file, or that forgets them."""
@@ -212,81 +207,3 @@ def listed(path: Path | None) -> Iterator[Collect]:
                 stream.write(f"{row['id'].hex()}\t{source}\t{'gained' if row['kept_then'] else 'lost'}\n")
 
         yield collect
-
-
-def lines_of(mill: Mill, answer: Answer) -> Iterator[str]:
-    """The answer as text."""
-    result = answer.result
-    for source, rules in answer.changed.items():
-        for number, rule in enumerate(rules):
-            yield f"{source if not number else '':<16}{rule}"
-    if not answer.changed:
-        yield "the edits are what the project file says already"
-    for by in ("source", "language"):
-        yield ""
-        yield (
-            f"{by:<16}{'documents kept':>16}{'then':>12}{'change':>10}   {'tokens kept':>14}{'then':>14}{'change':>12}"
-        )
-        for name, now, then, tokens_now, tokens_then in result.totals(by):
-            if by == "language" and not now and not then:
-                continue
-            yield f"{name:<16}{now:>16,}{then:>12,}{then - now:>+10,}   {_token_cells(tokens_now, tokens_then)}"
-    for side, verb in (("lost", "would be dropped"), ("gained", "would be kept")):
-        rules_of = {(source, rule): n for (of, source, rule), n in result.by_rule.items() if of == side}
-        yield ""
-        yield f"{sum(rules_of.values()):,} documents {verb}" + (":" if rules_of else "")
-        for (source, rule), documents in sorted(rules_of.items(), key=lambda item: (-item[1], item[0])):
-            yield f"  {documents:>9,}  {source}: {'first by' if side == 'lost' else 'dropped now by'} {rule}"
-        for mover in result.samples.rows(side):
-            yield from _mover(mill, mover)
-    yield ""
-    yield from _notes(answer)
-
-
-def _token_cells(now: float | None, then: float | None) -> str:
-    if now is None or then is None:
-        return f"{'-':>14}{'-':>14}{'-':>12}"
-    return f"{now:>14,.0f}{then:>14,.0f}{then - now:>+12,.0f}"
-
-
-def _mover(mill: Mill, mover: Mover) -> Iterator[str]:
-    crawled = mill.get("crawled_text", mover.key)
-    texts = crawled.table(_named(crawled, mover.part), "documents", ["id", "text"])
-    row = pc.index(texts["id"], pa.scalar(mover.id, texts["id"].type)).as_py()
-    value = f"{mover.signal or mover.rule} = {shown(mover.value)}"
-    if mover.threshold is not None:
-        value += f", threshold {'is' if mover.side == 'gained' else 'then'} {shown(mover.threshold)}"
-    yield f"  {mover.id.hex()}  {mover.source}  {value}  {printable(mover.url or '')}".rstrip()
-    yield f"      {printable(excerpt(texts['text'][row], 110))}"
-
-
-def printable(text: str) -> str:
-    """Text of a crawl for a terminal: what would move the cursor or turn the line around is shown as an escape."""
-    return "".join(
-        item if item.isprintable() else item.encode("unicode_escape", "surrogatepass").decode() for item in text
-    )
-
-
-def _notes(answer: Answer) -> Iterator[str]:
-    share = answer.result.estimated_share()
-    if answer.tokenizer is None:
-        yield "The project has no tokenizer: tokens are not known."
-    elif answer.result.characters_per_token("") is None:
-        yield f"Nothing is tokenized by {answer.tokenizer} yet: tokens are not known."
-    else:
-        ratios = {name: answer.result.characters_per_token(name) for name in answer.result.characters}
-        spoken = ", ".join(f"{name} {ratio:.2f}" for name, ratio in sorted(ratios.items()) if ratio)
-        yield (
-            f"Tokens of {answer.tokenizer}: counted in its arrays; for {share:.1%} of the documents above, which are not "
-            f"in them, estimated by characters a token of their source ({spoken})."
-        )
-    yield (
-        "These are decisions of the filter alone. What comes after it is not claimed: duplicates, removals and held-out "
-        "documents change with what the filter keeps."
-    )
-    if answer.edited_since:
-        names = ", ".join(answer.edited_since[:6])
-        yield f"Edited since its last run, so part of the change is the project file's own: {names}."
-    for reason in answer.left_out:
-        yield f"Left out: {reason}."
-    yield f"{answer.batches} batches in {answer.seconds:.1f} s; nothing was computed or changed in the store."

@@ -102,9 +102,7 @@ class WhatIf:
         self._changes(part, before, after, now, then)
         return pa.table({"id": ids, "kept_now": pa.array(now), "kept_then": pa.array(then)})
 
-    def _count(
-        self, part: JudgedPart, now: np.ndarray[Any, Any], then: np.ndarray[Any, Any], tokens: pa.Array
-    ) -> None:
+    def _count(self, part: JudgedPart, now: np.ndarray[Any, Any], then: np.ndarray[Any, Any], tokens: pa.Array) -> None:
         known = pc.is_valid(tokens).to_numpy(zero_copy_only=False)
         characters = np.asarray(part.characters, np.int64)
         frame = pl.DataFrame(
@@ -185,14 +183,13 @@ class WhatIf:
 
     def totals(self, by: str) -> Iterator[tuple[str, int, int, float | None, float | None]]:
         """(name, documents now, then, tokens now, then) by `source` or by `language`, then of `all`."""
-        names = sorted({cell[0 if by == "source" else 1] for cell in self.cells})
+        slot = 0 if by == "source" else 1
+        names = sorted({str(cell[slot]) for cell in self.cells})
         for name in [*names, ""]:
-            mine = {
-                cell: tally for cell, tally in self.cells.items() if not name or cell[0 if by == "source" else 1] == name
-            }
-            documents = [sum(tally.documents for cell, tally in mine.items() if cell[slot]) for slot in (2, 3)]
+            mine = {cell: tally for cell, tally in self.cells.items() if not name or cell[slot] == name}
+            documents = [sum(tally.documents for cell, tally in mine.items() if cell[when]) for when in (2, 3)]
             tokens = [
-                _sum(self.tokens_of(cell[0], tally) for cell, tally in mine.items() if cell[slot]) for slot in (2, 3)
+                _sum(self.tokens_of(cell[0], tally) for cell, tally in mine.items() if cell[when]) for when in (2, 3)
             ]
             yield name or "all", documents[0], documents[1], tokens[0], tokens[1]
 
