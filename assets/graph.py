@@ -17,7 +17,7 @@ from assets.corpus import (
     filters,
     privacy,
 )
-from assets.evaluation import reports
+from assets.evaluation import batch_report, reports
 from assets.model import checkpoint, plans
 from assets.recipe import Recipe, Scope, asset_of, joined
 from assets.tokens import arrays, mixture, snapshot, tokenizer
@@ -70,6 +70,7 @@ def all_recipes(project: Project) -> dict[str, Recipe]:
         *cleaning.recipes(project),
         *tokenizer.recipes(project),
         *arrays.recipes(project),
+        *batch_report.recipes(project),
         *snapshot.recipes(project),
     ]
     for lane in project.lanes:

@@ -90,7 +90,14 @@ def _applied(config: FilterConfig, edit: Edit, columns: list[str]) -> FilterConf
         _edit_preset_rule(values, edit)
     elif not _edit_own_rule(config, values, edit):
         return None
-    return _validated(values, edit)
+    after = _validated(values, edit)
+    rule = next((rule for rule in after.resolved() if rule.name == edit.name), None)
+    if edit.value == "drop" and rule is not None and getattr(rule, "action", "drop") != "drop":
+        raise BadEditError(
+            f"{edit.text!r}: {edit.name} only flags in its preset, which a project file cannot change; ask for a rule "
+            f"over its signal: {getattr(rule, 'signal', 'SIGNAL')}{getattr(rule, 'op', '>=')}VALUE"
+        )
+    return after
 
 
 def _edit_preset_rule(values: dict[str, Any], edit: Edit) -> None:

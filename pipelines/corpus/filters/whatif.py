@@ -11,7 +11,8 @@ What comes after the filter (duplicates, removals, what is held out) is not clai
 be dropped there, and a leader that goes may bring its duplicate back.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +21,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.core.config import Config
 from pipelines.core.decisions import explain_row
 from pipelines.core.documents import ATTRIBUTE_KEYS
 from pipelines.core.sampling import Sample
@@ -202,9 +204,13 @@ class WhatIf:
 
 def columns_of_rules(config: FilterConfig, columns: list[str]) -> list[str]:
     """The columns of an attribute family that a filter may look at, with the keys: those that its rules name."""
-    text = " ".join(str(rule.identity()) for rule in config.resolved())
-    keys = [item.name for item in ATTRIBUTE_KEYS]
-    return [name for name in columns if name in keys or name in ("language", CHARACTERS_SIGNAL) or name in text]
+    wanted = {*named_in(config.resolved()), *(item.name for item in ATTRIBUTE_KEYS), "language", CHARACTERS_SIGNAL}
+    return [name for name in columns if name in wanted]
+
+
+def named_in(rules: Iterable[Config]) -> set[str]:
+    """Every word in the definitions of rules: the signals that they look at are among them, whatever their kind."""
+    return {word for rule in rules for word in re.findall(r"[A-Za-z_]\w*", str(rule.identity()))}
 
 
 def _sum(values: Iterator[float | None]) -> float | None:
