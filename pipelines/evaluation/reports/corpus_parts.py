@@ -58,7 +58,7 @@ def sampled_document(document: SampledDocument) -> Markup:
             "summary",
             title,
             " ",
-            tag("code", document.id[:12]),
+            tag("code", document.id),
             tag("span", f" · {', '.join(failing[:3])}", class_="reasons") if failing else None,
         ),
         tag("p", document.excerpt, "…" if document.characters > len(document.excerpt) else None, class_="excerpt",
