@@ -17,7 +17,7 @@ from assets.corpus import (
     filters,
     privacy,
 )
-from assets.evaluation import batch_report, reports
+from assets.evaluation import batch_report, corpus_report, reports
 from assets.model import checkpoint, plans
 from assets.recipe import Recipe, Scope, asset_of, joined
 from assets.tokens import arrays, mixture, snapshot, tokenizer
@@ -72,6 +72,7 @@ def all_recipes(project: Project) -> dict[str, Recipe]:
         *arrays.recipes(project),
         *batch_report.recipes(project),
         *snapshot.recipes(project),
+        *corpus_report.recipes(project),
     ]
     for lane in project.lanes:
         recipes += [

@@ -34,7 +34,11 @@ def build_jobs(project: Project, graph: Graph) -> dict[str, dg.JobDefinition | U
     if arrays:
         add("train_tokenizers", [f"{name}/tokenizer" for name in project.tokenizers], "Train or import the tokenizers.")
         add("tokenize_batch", [*arrays, *reports], "Token arrays of one batch, and the report of what became of it.")
-    add("take_snapshot", ["corpus_snapshot", *weights], "Name the corpus as it is now, and weigh the lanes' mixtures.")
+    add(
+        "take_snapshot",
+        ["corpus_snapshot", "corpus_report", *weights],
+        "Name and report the corpus, and weigh the lanes' mixtures.",
+    )
     for lane in project.lanes:
         add(
             f"train_{lane}_base",

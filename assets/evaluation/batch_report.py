@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from assets.corpus.filters import families, filter_config
 from assets.evaluation.batch_facts import Batch, drifts_of, histograms_of, languages_of, samples_of
@@ -23,9 +24,9 @@ from pipelines.evaluation.reports.drift import Drift
 from pipelines.evaluation.reports.profile import CORPUS_PROFILE
 from pipelines.project import Project
 from resources.mill import Mill
-from resources.stages import Action, store_bytes
+from resources.stages import Action, store_bytes, store_table
 
-BATCH_PAGE = Algorithm("batch-report-page", 1)
+BATCH_PAGE = Algorithm("batch-report-page", 2)
 CHECKS = {"funnel_closed": "every stage took in what the one before it kept"}
 WARNINGS = {"no_drift": "no signal left the distribution of the source's previous batch beyond the declared index"}
 
@@ -116,11 +117,29 @@ def _make(mill: Mill, action: Action) -> Made:
         "report": store_bytes(mill.store, batch_report_html(report).encode()),
         "data": store_bytes(mill.store, report_json(report).encode()),
     }
+    if any(group.documents for group in report.samples):
+        files["rows"] = store_table(mill.store, _sampled(report))
     drifted = [drift for drift in report.drifts if drift.drifted]
     facts: dict[str, Any] = {"documents": len(kept), "kept_share": float(kept.mean()) if len(kept) else 0.0}
     facts |= {"drifted_signals": len(drifted)}
     facts |= {"largest_drift": max(drift.index for drift in report.drifts)} if report.drifts else {}
     return [Part(name="00000", files=files)], [_closed(report), _no_drift(report, drifted)], facts
+
+
+def _sampled(report: BatchReport) -> pa.Table:
+    """The sampled documents, for the table on the asset's page; `page` leads to the document's place in the report."""
+    rows = [
+        {
+            "sample": "kept" if group.rule is None else f"{'flagged' if group.flagged else 'dropped'}: {group.rule}",
+            "id": document.id,
+            "url": document.url,
+            "text": document.excerpt,
+            "page": f"batch_report_{report.key}.html#d{document.id}",
+        }
+        for group in sorted(report.samples, key=lambda group: group.rule is None)
+        for document in group.documents
+    ]
+    return pa.Table.from_pylist(rows, pa.schema([(name, pa.large_string()) for name in rows[0]]))
 
 
 def _closed(report: BatchReport) -> CheckRecord:

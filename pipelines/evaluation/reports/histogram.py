@@ -33,8 +33,14 @@ def histogram_svg(data: Histogram) -> Markup:
     tallest = max((a + b for a, b in zip(data.kept, data.dropped, strict=True)), default=0)
     scale = (floor - _TOP) / math.sqrt(tallest) if tallest else 0.0
     shapes: list[Markup] = []
+    whole_numbers = data.edges[0] % 1 == 0.5 and data.edges[1] - data.edges[0] == 1
+
+    def border(comparison: str, value: float) -> float:
+        """Where failing values begin; beside the bar of a whole number, not through it."""
+        return at(value + (0.5 if comparison in ("<=", ">") else -0.5)) if whole_numbers else at(value)
+
     for _, comparison, value in data.thresholds:
-        line = at(value)
+        line = border(comparison, value)
         if comparison in (">=", ">"):
             shapes.append(_rect(_LEFT, _TOP, line - _LEFT, floor - _TOP, _FAIL))
         elif comparison in ("<=", "<"):
@@ -49,7 +55,7 @@ def histogram_svg(data: Histogram) -> Markup:
         shapes.append(_rect(start, floor - lower, width, lower, KEPT, said))
         shapes.append(_rect(start, floor - whole, width, whole - lower, DROPPED, said))
     for rule, comparison, value in data.thresholds:
-        place = f"{at(value):.1f}"
+        place = f"{border(comparison, value):.1f}"
         said = tag("title", f"{rule}: {comparison} {tick(value)}")
         shapes.append(
             tag("g", said, _line(place, place, 2, floor, "#c2410c", dashed=True), class_="threshold"),
@@ -63,6 +69,8 @@ def histogram_svg(data: Histogram) -> Markup:
 
 def _ticks(data: Histogram) -> Sequence[tuple[float, str]]:
     low, high = data.edges[0], data.edges[-1]
+    if low % 1 == 0.5 and data.edges[1] - low == 1:
+        return ((math.ceil(low), "start"), (math.floor(high), "end"))
     middle = math.sqrt(low * high) if data.logarithmic else (low + high) / 2
     return ((low, "start"), (middle, "middle"), (high, "end"))
 

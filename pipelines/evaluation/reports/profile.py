@@ -56,7 +56,7 @@ def histogram(
         return None
     low, middle, high = np.quantile(known, (OUTLIERS[0], 0.5, OUTLIERS[1])).tolist()
     limits = [value for _, _, value in thresholds if np.isfinite(value)]
-    logarithmic = bool(low >= 0 and middle > 0 and high / middle > LOGARITHMIC)
+    logarithmic = bool(low >= 0 and middle > 0 and max([high, *limits]) / middle > LOGARITHMIC)
     if not logarithmic or all(value <= 0 for value in limits):
         near = limits
     else:
