@@ -71,11 +71,12 @@ def _sources(data: CorpusReport) -> Markup:
     total = sum(row.tokens for row in data.sources)
     body = []
     for row in data.sources:
-        cells: list[object] = [tag("span", row.source, tag("span", f" {row.domain}", class_="reasons")), row.batches]
+        card = tag("span", f"{row.domain} · {row.licence}", class_="reasons")
+        cells: list[object] = [tag("span", row.source, tag("br"), card), row.batches]
         cells += [count(row.stages[stage]) if stage in row.stages else DASH for stage in ("records", *stages)]
-        cells += [count(row.tokens), sections.share_bar(row.tokens / total if total else 0.0), row.licence]
+        cells += [count(row.tokens), sections.share_bar(row.tokens / total if total else 0.0)]
         body.append(cells)
-    headers = ("Source", "Batches", "Records", *stages, "Tokens", "Share", "Licence")
+    headers = ("Source", "Batches", "Records", *stages, "Tokens", "Share")
     return section(
         "By source",
         table(headers, body, numeric=range(1, len(stages) + 4), class_="tight"),

@@ -2,7 +2,7 @@
 
 The population stability index of bins with shares p (before) and q (now) is the sum of (q - p) ln(q / p): a symmetric
 Kullback-Leibler divergence. Numbers are binned at the deciles of the batch before, so each bin held a tenth of it;
-values are bins where there are few of them, and texts (languages) are bins themselves. Two samples of one population
+a value that many documents share is a bin of its own, and texts (languages) are bins themselves. Two samples of one population
 have an index too: (1/n + 1/m) times a chi-squared of bins - 1 degrees of freedom (Yurdakul, 2018). A signal has drifted
 when its index is above the declared limit and above the 99.9 % point of that noise, so small batches raise no alarm.
 """
@@ -18,6 +18,7 @@ import numpy.typing as npt
 BINS: Final = 10
 EMPTY: Final = 0.5
 """Documents that an empty bin counts as, or one new value would make the index infinite."""
+HEAVY: Final = 0.05
 NOISE_Z: Final = 3.0902
 """Standard normal quantile of 0.999."""
 
@@ -57,8 +58,7 @@ def noise_of(bins: int, before: int, now: int) -> float:
 
 def number_drift(signal: str, before: npt.NDArray[np.float64], now: npt.NDArray[np.float64], limit: float) -> Drift:
     """Of a numeric signal; missing values (NaN) are a bin of their own."""
-    known = before[~np.isnan(before)]
-    inner = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else np.zeros(0)
+    inner = _inner_edges(before[~np.isnan(before)])
     counts = [_binned(values, inner) for values in (before, now)]
     used = (counts[0] + counts[1]) > 0
     index = stability_index(counts[0][used], counts[1][used])
@@ -89,6 +89,15 @@ def text_drift(signal: str, before: Sequence[str | None], now: Sequence[str | No
         for side in counts
     ]
     return Drift(signal, index, noise_of(int(used.sum()), len(before), len(now)), limit, shown[0], shown[1])
+
+
+def _inner_edges(known: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The deciles; a value that a twentieth of the documents share (0 and 1 of many shares) is a bin of its own."""
+    if not len(known):
+        return np.zeros(0)
+    deciles = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)))
+    common = [value for value in deciles if (known == value).mean() > HEAVY]
+    return np.unique([*deciles[1:-1], *common, *(np.nextafter(value, -np.inf) for value in common)])
 
 
 def _binned(values: npt.NDArray[np.float64], inner: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

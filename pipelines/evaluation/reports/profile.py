@@ -82,7 +82,7 @@ def histogram(
 def _edges(low: float, high: float, known: npt.NDArray[np.float64], logarithmic: bool) -> npt.NDArray[np.float64]:
     whole = bool(np.all(known == np.round(known)))
     if logarithmic:
-        start = max(low, 1.0 if whole else float(known[known > 0].min()))
+        start = low if low > 0 else 1.0 if whole else float(known[known > 0].min())
         return np.geomspace(start, max(high, start * 1.001), BINS + 1)
     if whole and high - low <= BINS:
         return np.arange(np.floor(low) - 0.5, np.ceil(high) + 1)
