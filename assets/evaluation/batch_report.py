@@ -26,7 +26,7 @@ from pipelines.project import Project
 from resources.mill import Mill
 from resources.stages import Action, store_bytes, store_table
 
-BATCH_PAGE = Algorithm("batch-report-page", 3)
+BATCH_PAGE = Algorithm("batch-report-page", 1)
 CHECKS = {"funnel_closed": "every stage took in what the one before it kept"}
 WARNINGS = {"no_drift": "no signal left the distribution of the source's previous batch beyond the declared index"}
 

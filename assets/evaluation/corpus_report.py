@@ -16,7 +16,7 @@ from pipelines.project import Project
 from resources.mill import Mill
 from resources.stages import Action, store_bytes
 
-CORPUS_PAGE = Algorithm("corpus-report-page", 2)
+CORPUS_PAGE = Algorithm("corpus-report-page", 1)
 CHECKS = {"accounted": "every record of every batch was kept or dropped by a named stage for a named reason"}
 Counts = dict[str, dict[str, int]]
 

@@ -6,7 +6,7 @@
     gopher_min_words=disabled     the rule is not applied; `enabled` applies it again
     chinese_max_sentence=drop     a flagged rule drops; `flag` only records
     n_characters>=200             a rule that is not there yet, over any signal (>=, >, <=, <, ==, in)
-    presets=gopher,fineweb        other presets
+    presets=gopher,fineweb        other presets; what is set for rules that they do not have falls away
 
 An edit gives the `FilterConfig` that the project file would hold, so what is asked is what a run would do.
 """
@@ -86,6 +86,9 @@ def _applied(config: FilterConfig, edit: Edit, columns: list[str]) -> FilterConf
         values["extra"] = (*values["extra"], _new_rule(edit, {rule.name for rule in config.resolved()}))
     elif edit.name == "presets":
         values["presets"] = tuple(_listed(edit.value))
+        known = {rule.name for preset in values["presets"] for rule in PRESETS.get(preset, ())}
+        values |= {field: tuple(name for name in values[field] if name in known) for field in ("disabled", "flagged")}
+        values["rules"] = {name: value for name, value in values["rules"].items() if name in known}
     elif edit.name in {rule.name for preset in config.presets for rule in PRESETS[preset]}:
         _edit_preset_rule(values, edit)
     elif not _edit_own_rule(config, values, edit):

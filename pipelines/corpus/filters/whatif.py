@@ -172,9 +172,9 @@ class WhatIf:
     def characters_per_token(self, source: str) -> float | None:
         """Of a source, or of all sources together where none of its documents has tokens; None without any."""
         characters, tokens = self.characters.get(source, (0, 0))
-        if not tokens:
+        if not tokens or not characters:
             characters, tokens = (sum(pair[slot] for pair in self.characters.values()) for slot in (0, 1))
-        return characters / tokens if tokens else None
+        return characters / tokens if tokens and characters else None
 
     def tokens_of(self, source: str, tally: Tally) -> float | None:
         """Tokens of a cell of a source, estimates included; None where nothing has been tokenized yet."""

@@ -1,10 +1,11 @@
 """Drift: how far a batch's signals are from those of the batch before.
 
 The population stability index of bins with shares p (before) and q (now) is the sum of (q - p) ln(q / p): a symmetric
-Kullback-Leibler divergence. Numbers are binned at the deciles of the batch before, so each bin held a tenth of it;
-a value that many documents share is a bin of its own, and texts (languages) are bins themselves. Two samples of one population
-have an index too: (1/n + 1/m) times a chi-squared of bins - 1 degrees of freedom (Yurdakul, 2018). A signal has drifted
-when its index is above the declared limit and above the 99.9 % point of that noise, so small batches raise no alarm.
+Kullback-Leibler divergence. Numbers are binned at the deciles of the batch before, so each bin held a tenth of it; a
+value that many documents share is a bin of its own, and texts (languages) are bins themselves. Two samples of one
+population have an index too: (1/n + 1/m) times a chi-squared of bins - 1 degrees of freedom (Yurdakul, 2018). A signal
+has drifted when its index is above the declared limit and above the 99.9 % point of that noise, so small batches raise
+no alarm.
 """
 
 import math
@@ -19,6 +20,7 @@ BINS: Final = 10
 EMPTY: Final = 0.5
 """Documents that an empty bin counts as, or one new value would make the index infinite."""
 HEAVY: Final = 0.05
+"""Share of the documents from which one value is a bin of its own."""
 NOISE_Z: Final = 3.0902
 """Standard normal quantile of 0.999."""
 
