@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     add("plan", _plan, "what an edit of the project file would recompute, and its cost")
     explain = add("explain", _explain, "a document's way through every stage, with every rule's value")
     explain.add_argument("document", metavar="ID|URL", help="document id (32 hex digits, or its beginning) or URL")
-    explain.add_argument("--html", action="store_true", help="write it as a page for a browser, and say where")
+    form = explain.add_mutually_exclusive_group()
+    form.add_argument("--html", action="store_true", help="write it as a page for a browser, and say where")
+    form.add_argument("--json", action="store_true", help="as JSON, one document a line")
     asked = add("what-if", _what_if, "what other rules would keep: documents, tokens, and samples that change sides")
     forms = "RULE=VALUE, RULE=disabled|enabled|flag|drop, SIGNAL>=VALUE, presets=A,B; for one source SOURCE:EDIT"
     asked.add_argument("edits", nargs="+", metavar="EDIT", help=forms)
@@ -143,11 +145,15 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from assets.inspection import explain, write_pages
+    from assets.inspection import explain, stories, write_pages
+    from pipelines.evaluation.reports.document import story_json
 
     if options.html:
         for page in write_pages(_mill(), options.document):
             print(page.as_uri())
+    elif options.json:
+        for story in stories(_mill(), options.document):
+            print(story_json(story))
     else:
         print("\n".join(explain(_mill(), options.document)))
     return 0

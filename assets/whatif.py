@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +107,14 @@ def _judge_batch(mill: Mill, key: str, answer: Answer, collect: Collect) -> str 
     for part in crawled.parts:
         if "documents" in part.files:
             tables = _tables(mill, crawled, signals, part, judged)
-            decisions = filtered.table(named_part(filtered, part.name), "decisions")
+            decided = named_part(filtered, part.name)
             piece = JudgedPart(
                 key=key,
                 name=part.name,
                 source=source,
                 tables=tables,
-                decisions=decisions,
+                decisions=filtered.table(decided, "decisions", ["id", "kept", "reason"]),
+                failures=partial(filtered.table, decided, "decisions"),
                 tokens=_tokens(arrays, part.name),
                 characters=_characters(crawled, part, tables),
                 filter=judged,

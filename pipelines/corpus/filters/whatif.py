@@ -12,7 +12,7 @@ be dropped there, and a leader that goes may bring its duplicate back.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -42,6 +42,8 @@ class JudgedPart(NamedTuple):
     tables: Mapping[str, pa.Table]
     """`documents` (without text) and the attribute families, whole or the columns that the rules look at."""
     decisions: pa.Table
+    failures: Callable[[], pa.Table]
+    """The whole decisions table: asked for where a document of the sample is kept then and dropped now."""
     tokens: pa.Table
     characters: pa.Array
     """Of each document, in order; int64."""
@@ -140,7 +142,8 @@ class WhatIf:
         signals = join_signals(part.tables)
         rules = part.filter.resolved()
         documents = part.tables[DOCUMENTS]
-        for side, mask, deciding in (("lost", now & ~then, after), ("gained", then & ~now, before)):
+        sides = (("lost", now & ~then, after, lambda: after), ("gained", then & ~now, before, part.failures))
+        for side, mask, deciding, recorded in sides:
             rows = np.flatnonzero(mask)
             if not len(rows):
                 continue
@@ -148,24 +151,33 @@ class WhatIf:
                 name = (side, part.source, str(entry["values"]))
                 self.by_rule[name] = self.by_rule.get(name, 0) + int(entry["counts"])
 
-            def mover(position: int, rows: Any = rows, side: str = side, deciding: pa.Table = deciding) -> Mover:
+            def mover(
+                position: int,
+                rows: Any = rows,
+                side: str = side,
+                deciding: pa.Table = deciding,
+                recorded: Callable[[], pa.Table] = recorded,
+            ) -> Mover:
                 row = int(rows[position])
                 reason = deciding["reason"][row].as_py()
+                one = signals.slice(row, 1).to_pylist()[0]
+                met = explain_row(one, [rule for rule in rules if rule.name == reason])
+                value, threshold = _recorded(recorded(), row, reason)
+                if side == "lost" and met:
+                    value, threshold = met[0].value, met[0].threshold
                 document = documents.slice(row, 1).to_pylist()[0]
-                found = {
-                    item.rule: item
-                    for item in explain_row(
-                        signals.slice(row, 1).to_pylist()[0], [rule for rule in rules if rule.name == reason]
-                    )
-                }.get(reason)
-                value, threshold = _recorded(deciding, row, reason)
-                signal = found.signal if found is not None else ""
-                if side == "lost" and found is not None:
-                    value, threshold = found.value, found.threshold
                 return Mover(
-                    side, document["id"], part.key, part.name, part.source, document.get("url"), reason, signal, value,
-                    threshold,
-                )  # fmt: skip
+                    side=side,
+                    id=document["id"],
+                    key=part.key,
+                    part=part.name,
+                    source=part.source,
+                    url=document.get("url"),
+                    rule=reason,
+                    signal=met[0].signal if met else "",
+                    value=value,
+                    threshold=threshold,
+                )
 
             self.samples.offer(side, documents["id"].take(pa.array(rows)), mover)
 

@@ -43,13 +43,15 @@ def part(rows, number, before, after):
     signals = statistics.append_column("language", language["language"])
     known = [(identity, row[3]) for identity, row in zip(ids, rows, strict=True) if row[3] is not None]
     tokens = {"id": pa.array([item[0] for item in known], pa.binary(16)), "tokens": [item[1] for item in known]}
+    decided = decide(signals, before.resolved())
     return (
         JudgedPart(
             key="web.first",
             name=f"{number}",
             source="web",
             tables={"documents": documents, "statistics": statistics, "language": language},
-            decisions=decide(signals, before.resolved()),
+            decisions=decided.select(["id", "kept", "reason"]),
+            failures=lambda: decided,
             tokens=pa.table({"id": tokens["id"], "tokens": pa.array(tokens["tokens"], pa.int64())}),
             characters=pa.array([row[0] * 6 for row in rows], pa.int64()),
             filter=after,
