@@ -44,8 +44,8 @@ class Batch:
                     self.roles[field.name] = family
 
     def read(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """Tables with columns of one family."""
-        for _, table in self.signals.tables(self.roles[columns[0]], columns):
+        """Tables with columns of one family; none for a batch without documents, which has no families."""
+        for _, table in self.signals.tables(self.roles.get(columns[0], ""), columns):
             yield table
 
 

@@ -17,6 +17,8 @@ from pipelines.evaluation.reports.corpus_data import NEAR, Histogram, LanguageRo
 
 CORPUS_PROFILE: Final = Algorithm("corpus-profile", 1)
 BINS: Final = 40
+FEW_BINS: Final = 10
+"""Of a small batch: four times the root of its documents, between these two."""
 OUTLIERS: Final = (0.005, 0.995)
 """Quantiles that the axis spans, widened to the thresholds; what lies outside is counted in the end bins."""
 LOGARITHMIC: Final = 12.0
@@ -81,15 +83,16 @@ def histogram(
 
 def _edges(low: float, high: float, known: npt.NDArray[np.float64], logarithmic: bool) -> npt.NDArray[np.float64]:
     whole = bool(np.all(known == np.round(known)))
+    bins = int(min(max(4 * len(known) ** 0.5, FEW_BINS), BINS))
     if logarithmic:
         start = low if low > 0 else 1.0 if whole else float(known[known > 0].min())
-        return np.geomspace(start, max(high, start * 1.001), BINS + 1)
+        return np.geomspace(start, max(high, start * 1.001), bins + 1)
     if whole and high - low <= BINS:
         return np.arange(np.floor(low) - 0.5, np.ceil(high) + 1)
     if high <= low:
         spread = max(abs(low) * 0.05, 0.05)
         low, high = low - spread, high + spread
-    return np.linspace(low, high, BINS + 1)
+    return np.linspace(low, high, bins + 1)
 
 
 def rule_rows(rules: Sequence[Any], decisions: Callable[[], Iterator[pa.Table]], read: Read) -> tuple[RuleRow, ...]:
