@@ -53,7 +53,24 @@ def _parser() -> argparse.ArgumentParser:
     add("status", _status, "what is there, batch by batch and lane by lane")
     add("plan", _plan, "what an edit of the project file would recompute, and its cost")
     explain = add("explain", _explain, "a document's way through every stage, with every rule's value")
-    explain.add_argument("document", metavar="ID|URL", help="document id (32 hex digits) or URL")
+    explain.add_argument("document", metavar="ID|URL", help="document id (32 hex digits, or its beginning) or URL")
+    form = explain.add_mutually_exclusive_group()
+    form.add_argument("--html", action="store_true", help="write it as a page for a browser, and say where")
+    form.add_argument("--json", action="store_true", help="as JSON, one document a line")
+    asked = add("what-if", _what_if, "what other rules would keep: documents, tokens, and samples that change sides")
+    forms = "RULE=VALUE, RULE=disabled|enabled|flag|drop, SIGNAL>=VALUE, presets=A,B; for one source SOURCE:EDIT"
+    asked.add_argument("edits", nargs="+", metavar="EDIT", help=forms)
+    asked.add_argument("--tokenizer", metavar="NAME", help="whose tokens are counted (default: the project's first)")
+    asked.add_argument("--samples", type=int, default=5, metavar="N", help="documents shown of each side (default 5)")
+    asked.add_argument("--seed", type=int, default=0, help="another seed shows others (default 0)")
+    asked.add_argument("--list", type=Path, metavar="FILE", help="write id, source, side of all that change, as TSV")
+    diff = add("diff", _diff, "what differs between two versions of the documents: by source, stage and reason")
+    for name in ("before", "after"):
+        diff.add_argument(
+            name, metavar=name[0].upper(), help="asset, asset:key, asset:key@n, corpus_snapshot@n; @-1: the one before"
+        )
+    diff.add_argument("--samples", type=int, default=3, metavar="N", help="documents shown of each kind (default 3)")
+    diff.add_argument("--seed", type=int, default=0, help="another seed shows others (default 0)")
     trace = add("trace", _trace, "documents, URLs and archive offsets of a training step, or the steps of a document")
     trace.add_argument("checkpoint", help="e.g. nano/base_checkpoint, or nano/continued_checkpoint:r0001")
     what = trace.add_mutually_exclusive_group(required=True)
@@ -150,9 +167,43 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from assets.inspection import explain
+    from assets.inspection import explain, stories, write_pages
+    from pipelines.evaluation.reports.document import story_json
 
-    print("\n".join(explain(_mill(), options.document)))
+    if options.html:
+        for page in write_pages(_mill(), options.document):
+            print(page.as_uri())
+    elif options.json:
+        for story in stories(_mill(), options.document):
+            print(story_json(story))
+    else:
+        print("\n".join(explain(_mill(), options.document)))
+    return 0
+
+
+def _what_if(options: argparse.Namespace) -> int:
+    from assets.whatif import listed, what_if
+    from assets.whatif_lines import lines_of
+
+    mill = _mill()
+    with listed(options.list) as collect:
+        answer = what_if(
+            mill,
+            options.edits,
+            tokenizer=options.tokenizer,
+            samples=max(0, options.samples),
+            seed=options.seed,
+            collect=collect,
+        )
+    print("\n".join(lines_of(mill, answer)))
+    return 0
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from assets.differences import compare, lines_of
+
+    compared = compare(_mill(), options.before, options.after, samples=max(0, options.samples), seed=options.seed)
+    print("\n".join(lines_of(compared)))
     return 0
 
 

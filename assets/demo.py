@@ -60,13 +60,13 @@ def run_demo() -> int:
 def _closing(mill: Mill, seconds: float, peak: int) -> list[str]:
     """Where to look next."""
     lines = [f"took {seconds:.0f} s; peak memory of all processes {peak / 1e9:.2f} GB"]
+    wanted: list[tuple[str, str | None]] = [("corpus_report", None)]
     for lane in mill.project.lanes:
-        for asset, key in [
-            ("base_report", None),
-            *(("continued_report", e["round"]) for e in mill.store.ledger(f"rounds/{lane}")),
-        ]:
-            report = mill.store.latest(f"{lane}/{asset}", key)
-            page = report_page(report, mill.home.reports) if report is not None else None
-            if page is not None:
-                lines.append(f"report  {page.as_uri()}")
+        wanted.append((f"{lane}/base_report", None))
+        wanted += [(f"{lane}/continued_report", entry["round"]) for entry in mill.store.ledger(f"rounds/{lane}")]
+    for asset, key in wanted:
+        report = mill.store.latest(asset, key)
+        page = report_page(report, mill.home.reports) if report is not None else None
+        if page is not None:
+            lines.append(f"report  {page.as_uri()}")
     return [*lines, f"UI      make ui, then http://127.0.0.1:{UI_PORT}"]

@@ -18,7 +18,7 @@ from assets.corpus import (
     models,
     privacy,
 )
-from assets.evaluation import reports
+from assets.evaluation import batch_report, corpus_report, reports
 from assets.model import checkpoint, plans
 from assets.recipe import Recipe, Scope, asset_of, joined
 from assets.tokens import arrays, mixture, snapshot, tokenizer
@@ -78,7 +78,9 @@ def all_recipes(project: Project) -> dict[str, Recipe]:
         *cleaning.recipes(project),
         *tokenizer.recipes(project),
         *arrays.recipes(project),
+        *batch_report.recipes(project),
         *snapshot.recipes(project),
+        *corpus_report.recipes(project),
     ]
     for lane in project.lanes:
         recipes += [

@@ -1,48 +1,77 @@
 """A document's way through every stage: where it came from, every rule's value, who it duplicates, what was edited,
-which split it is in and how many tokens it became.
+which split it is in and how many tokens it became. As text, or as a page.
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator
-from typing import Any
+from difflib import get_close_matches
+from pathlib import Path
+from urllib.parse import urlsplit
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.corpus.filters import families
+from assets.stories import story_of_document
+from assets.wording import printable
 from pipelines.core.artifacts import Artifact
-from pipelines.core.decisions import explain_row
 from pipelines.core.documents import batch_prefix
 from pipelines.core.errors import UnknownNameError
-from pipelines.corpus.filters.filter import join_signals
+from pipelines.core.sampling import id_bytes
+from pipelines.evaluation.reports.document import DocumentStory, document_html
 from resources.mill import Mill
 
 _ID = re.compile(r"[0-9a-f]{32}")
+_BEGINNING = re.compile(r"[0-9a-f]{9,31}")
+"""Of an id: the 8 digits of its batch and some of its own."""
+CANDIDATES = 4000
+"""URLs of one host that a mistyped one is compared with; the comparison takes about 50 µs each."""
+NEAR_DIGITS = 6
 
 
 def explain(mill: Mill, wanted: str) -> Iterator[str]:
-    """Lines about a document, by id or URL. Raises `UnknownNameError` when it is in no batch."""
+    """Lines about a document, by id, beginning of an id, or URL. Raises `UnknownNameError` with what is near."""
+    for number, story in enumerate(stories(mill, wanted)):
+        if number:
+            yield ""
+        yield from story_lines(story)
+
+
+def stories(mill: Mill, wanted: str) -> list[DocumentStory]:
+    """The stories of the documents with this id or URL; a URL may have been crawled more than once."""
+    wanted = wanted.strip()
+    if _BEGINNING.fullmatch(wanted.lower()):
+        wanted = _whole_id(mill, wanted.lower())
+    elif _ID.fullmatch(wanted.lower()):
+        wanted = wanted.lower()
     found = list(find_documents(mill, wanted))
     if not found:
         raise UnknownNameError(
-            f"{wanted!r} is in no batch of {mill.project.project}: give 32 hex digits or the exact URL; a record that "
-            "gave no document is in the table `drops` of its batch's crawled_text"
+            f"{printable(wanted[:300])!r} is in no batch of {mill.project.project}: give 32 hex digits (or the "
+            "first of them) or the exact URL; a record that gave no document is in the table `drops` of its batch's "
+            f"crawled_text{_near(mill, wanted)}"
         )
-    for number, (key, identity) in enumerate(found):
-        if number:
-            yield ""
-        yield from _explain_one(mill, key, identity)
+    return [story_of_document(mill, key, identity) for key, identity in found]
+
+
+def write_pages(mill: Mill, wanted: str) -> Iterator[Path]:
+    """The page of each document found, `documents/<id>.html` among the home's reports."""
+    folder = mill.home.reports / "documents"
+    for story in stories(mill, wanted):
+        folder.mkdir(parents=True, exist_ok=True)
+        page, unfinished = folder / f"{story.id}.html", folder / f".{story.id}.{os.getpid()}"
+        unfinished.write_text(document_html(story), "utf-8")
+        unfinished.replace(page)
+        yield page
 
 
 def find_documents(mill: Mill, wanted: str) -> Iterator[tuple[str, bytes]]:
     """(batch key, id) of the documents with this id or URL, in ordinal order; an id names its batch by its prefix."""
     by_id = bytes.fromhex(wanted) if _ID.fullmatch(wanted) else None
-    for key in mill.sealed():
+    for key, crawled in _crawled(mill):
         if by_id is not None and not by_id.startswith(batch_prefix(key)):
-            continue
-        crawled = mill.store.latest("crawled_text", key)
-        if crawled is None:
             continue
         column = "url" if by_id is None else "id"
         value = wanted if by_id is None else by_id
@@ -51,104 +80,110 @@ def find_documents(mill: Mill, wanted: str) -> Iterator[tuple[str, bytes]]:
             yield from ((key, identity) for identity in table.filter(mask)["id"].to_pylist())
 
 
-def row_of(artifact: Artifact | None, role: str, identity: bytes) -> tuple[str, dict[str, Any]] | None:
-    """(part name, row) of a document in an artifact's role."""
-    if artifact is None:
-        return None
-    parts = artifact.parts
-    if parts and role == "documents" and "directory" in parts[-1].files:
-        directory = artifact.table(parts[-1], "directory")
-        place = pc.index(directory["id"], pa.scalar(identity, directory["id"].type)).as_py()
-        if place < 0:
-            return None
-        where = directory.slice(place, 1).to_pylist()[0]
-        part = parts[where["part"]]
-        return part.name, artifact.table(part, role).slice(where["row"], 1).to_pylist()[0]
-    for part in parts:
-        if role not in part.files:
+def _crawled(mill: Mill) -> Iterator[tuple[str, Artifact]]:
+    for key in mill.sealed():
+        crawled = mill.store.latest("crawled_text", key)
+        if crawled is not None:
+            yield key, crawled
+
+
+def _whole_id(mill: Mill, beginning: str) -> str:
+    """The one id that begins so, or `beginning` itself. Raises `UnknownNameError` where several do."""
+    found = []
+    for key, crawled in _crawled(mill):
+        if batch_prefix(key).hex() == beginning[:8]:
+            for _, table in crawled.tables("documents", ["id"]):
+                digits = [row.tobytes().hex() for row in id_bytes(table["id"])]
+                found += [item for item in digits if item.startswith(beginning)]
+    if len(found) > 1:
+        raise UnknownNameError(f"{len(found)} ids begin with {beginning}, such as {', '.join(sorted(found)[:4])}")
+    return found[0] if found else beginning
+
+
+def _near(mill: Mill, wanted: str) -> str:
+    """`; did you mean ...?`: the id with the fewest other digits, the closest URL of its host, or the closest host."""
+    if _ID.fullmatch(wanted):
+        return _near_id(mill, wanted)
+    host = urlsplit(wanted).netloc if "://" in wanted else ""
+    urls: list[str] = []
+    hosts: set[str] = set()
+    for _, crawled in _crawled(mill):
+        for _, table in crawled.tables("documents", ["url"]):
+            column = pc.drop_null(table["url"])
+            if host:
+                column = column.filter(pc.match_substring(column, f"//{host}"))
+            else:
+                column = column.filter(pc.match_substring(column, wanted[:200])) if wanted else column[:0]
+            urls += column[: max(0, CANDIDATES - len(urls))].to_pylist()
+            if host and not urls:
+                hosts |= {urlsplit(url).netloc for url in pc.unique(table["url"]).to_pylist()[:CANDIDATES] if url}
+    near = get_close_matches(wanted, urls, 1) or sorted(urls, key=len)[:1]
+    if near:
+        return f"; did you mean {printable(near[0])}?"
+    closest = get_close_matches(host, sorted(hosts), 1) if host else []
+    return f"; no page of {printable(host)} is there, did you mean the host {printable(closest[0])}?" if closest else ""
+
+
+def _near_id(mill: Mill, wanted: str) -> str:
+    """By hexadecimal digits that differ, over the ids of every batch."""
+    target = np.frombuffer(bytes.fromhex(wanted), np.uint8)
+    best, nearest = NEAR_DIGITS + 1, ""
+    for _, crawled in _crawled(mill):
+        for _, table in crawled.tables("documents", ["id"]):
+            rows = id_bytes(table["id"])
+            if not len(rows):
+                continue
+            other = rows ^ target
+            distance = ((other >> 4) > 0).sum(axis=1) + ((other & 15) > 0).sum(axis=1)
+            place = int(distance.argmin())
+            if int(distance[place]) < best:
+                best, nearest = int(distance[place]), rows[place].tobytes().hex()
+    if nearest:
+        return f"; did you mean {nearest}?"
+    known = any(batch_prefix(key).hex() == wanted[:8] for key in mill.sealed())
+    return "" if known else f"; no batch has ids that begin with {wanted[:8]}"
+
+
+def story_lines(story: DocumentStory) -> Iterator[str]:
+    """A story as text."""
+    yield f"document {story.id}"
+    yield f"  batch      {story.key}, part {story.part}"
+    yield f"  url        {printable(story.url or '-')}"
+    yield f"  locator    {printable(story.locator)}"
+    yield f"  fetched    {story.fetched_at or '-'}"
+    yield f"  text       {story.characters:,} characters, hash {story.text_hash}"
+    yield f"             {json.dumps(printable(story.text[:120].replace(chr(10), ' ')), ensure_ascii=False)}"
+    if story.meta:
+        yield f"  meta       {printable(story.meta[:300])}"
+    for stage in story.stages:
+        label = LABELS.get(stage.asset, "tokens" if stage.asset.endswith("/token_arrays") else "")
+        if not label:
             continue
-        ids = artifact.table(part, role, ["id"])["id"]
-        row = pc.index(ids, pa.scalar(identity, ids.type)).as_py()
-        if row >= 0:
-            return part.name, artifact.table(part, role).slice(row, 1).to_pylist()[0]
-    return None
+        words = f"{stage.asset.split('/')[0]}: {stage.verdict}" if label == "tokens" else stage.verdict
+        yield f"  {label:<10} {printable(words)}"
+        for name, value in stage.details:
+            yield f"    {name:<9}{printable(value)}" if name != "split" else f"  {name:<10} {value}"
+        if stage.asset == "filtered_documents":
+            yield from _rule_lines(story)
+    for note in story.notes:
+        yield f"  note       {note}"
 
 
-def _explain_one(mill: Mill, key: str, identity: bytes) -> Iterator[str]:
-    crawled = row_of(mill.get("crawled_text", key), "documents", identity)
-    assert crawled is not None
-    part, document = crawled
-    yield f"document {identity.hex()}"
-    yield f"  batch      {key}, part {part}"
-    yield f"  url        {document['url'] or '-'}"
-    yield f"  locator    {document['locator']}"
-    yield f"  fetched    {document['fetched_at'] or '-'}"
-    yield f"  text       {len(document['text']):,} characters, hash {document['text_hash'].hex()}"
-    yield f"             {json.dumps(document['text'][:120], ensure_ascii=False)}"
-    if document["meta"]:
-        yield f"  meta       {document['meta'][:300]}"
-    yield from _signals(mill, key, part, identity)
-    yield from _duplicates(mill, key, identity)
-    yield from _cleaning(mill, key, identity)
-    for tokenizer in mill.project.tokenizers:
-        arrays = mill.store.latest(f"{tokenizer}/token_arrays", key)
-        for split in ("train", "heldout"):
-            found = row_of(arrays, f"{split}_index", identity)
-            if found is not None:
-                start, length = found[1]["start"], found[1]["length"]
-                yield f"  tokens     {tokenizer}: {length:,} at {start:,} of the {split} array, part {found[0]}"
+LABELS = {
+    "source_files": "source",
+    "filtered_documents": "filter",
+    "duplicate_matches": "duplicate",
+    "sensitive_spans": "sensitive",
+    "contamination": "benchmark",
+    "clean_documents": "cleaning",
+}
 
 
-def _signals(mill: Mill, key: str, part_name: str, identity: bytes) -> Iterator[str]:
-    signals, crawled = mill.store.latest("quality_signals", key), mill.get("crawled_text", key)
-    if signals is None:
-        yield "  filter     not judged yet"
-        return
-    tables = {}
-    for artifact, roles in ((crawled, ["documents"]), (signals, families(mill.project, key))):
-        part = next(item for item in artifact.parts if item.name == part_name)
-        for role in roles:
-            table = artifact.table(part, role)
-            tables[role] = table.filter(pc.equal(table["id"], pa.scalar(identity, table["id"].type)))
-    row = join_signals(tables).to_pylist()[0]
-    decision = row_of(mill.store.latest("filtered_documents", key), "decisions", identity)
-    verdict = (
-        "not judged yet" if decision is None else "kept" if decision[1]["kept"] else f"dropped: {decision[1]['reason']}"
-    )
-    yield f"  filter     {verdict}; language {row.get('language')} ({row.get('language_score') or 0:.3f})"
-    rules = explain_row(row, mill.project.source_of(key).filter.resolved())
-    width = max((len(rule.rule) for rule in rules), default=0)
-    for rule in rules:
-        value = f"{rule.value:.4g}" if isinstance(rule.value, float) else str(rule.value)
-        state = "pass" if rule.passed else "FAIL"
-        yield f"    {state}  {rule.rule:<{width}}  {rule.signal} = {value}, must be {rule.comparison} {rule.threshold}"
-
-
-def _duplicates(mill: Mill, key: str, identity: bytes) -> Iterator[str]:
-    matches = mill.store.latest("duplicate_matches", key)
-    if matches is None:
-        return
-    found = row_of(matches, "matches", identity)
-    if found is not None:
-        row = found[1]
-        yield f"  duplicate  {row['kind']} of {row['leader_id'].hex()}, similarity {row['similarity']:.4f}: dropped"
-    elif row_of(mill.store.latest("deduplicated_documents", key), "documents", identity) is not None:
-        yield "  duplicate  of none: kept"
-
-
-def _cleaning(mill: Mill, key: str, identity: bytes) -> Iterator[str]:
-    clean = mill.store.latest("clean_documents", key)
-    decision = row_of(clean, "decisions", identity)
-    if decision is None:
-        return
-    failures = ", ".join(f"{item['rule']} ({item['value']:.4g})" for item in decision[1]["failed"])
-    verdict = "kept" if decision[1]["kept"] else f"dropped: {failures}"
-    replaced = row_of(clean, "edits", identity)
-    yield f"  cleaning   {verdict}; spans replaced: {'yes, see the edit list' if replaced else 'none'}"
-    hits = row_of(mill.store.latest("contamination", key), "contamination", identity)
-    for hit in (hits[1]["hits"] if hits else [])[:5]:
-        yield f"    benchmark {hit['set']}/{hit['item']}: {hit['matched']} n-grams, {hit['share']:.0%} of the item"
-    split = row_of(clean, "splits", identity)
-    if split is not None:
-        similarity = split[1]["similarity"]
-        yield f"  split      {split[1]['split']} (similarity to the nearest held-out document {similarity:.3f})"
+def _rule_lines(story: DocumentStory) -> Iterator[str]:
+    width = max((len(item.rule) for item in story.verdicts), default=0)
+    for item in story.verdicts:
+        near = "  (near)" if item.near else ""
+        yield (
+            f"    {item.verdict:<5} {item.rule:<{width}}  {item.signal} = {printable(item.value)}, must be "
+            f"{item.comparison} {item.threshold}{near}"
+        )

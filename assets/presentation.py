@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.core.artifacts import Artifact
@@ -69,6 +70,9 @@ def metadata_of(
     sample = sample_table(artifact, role or CURVE, SAMPLE_ROWS if role else CURVE_ROWS, spread=role is None)
     if sample:
         values["sample"] = sample
+    dropped = dropped_table(artifact)
+    if dropped:
+        values["dropped"] = dropped
     values["made_from"] = _inputs(artifact)
     values |= {"parts": len(manifest.parts), "computed": int(computed), "seconds": round(seconds, 3)}
     values |= {name: fact for name, fact in facts.items() if _is_digest(fact)}
@@ -148,6 +152,35 @@ def sample_table(artifact: Artifact, role: str, rows: int, *, spread: bool = Fal
     return dg.MetadataValue.table(
         records=[dg.TableRecord({name: _cell(row[name]) for name in columns}) for row in found],
         schema=dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()]),
+    )
+
+
+def dropped_table(artifact: Artifact) -> dg.TableMetadataValue | None:
+    """The first documents that a stage dropped, with the values that failed; `gristmill explain ID` tells the rest."""
+    found: list[dict[str, Any]] = []
+    for part in artifact.parts:
+        if "decisions" in part.files and len(found) < SAMPLE_ROWS:
+            table = artifact.table(part, "decisions")
+            found += table.filter(pc.invert(table["kept"])).slice(0, SAMPLE_ROWS - len(found)).to_pylist()
+    if not found:
+        return None
+    return dg.MetadataValue.table(
+        records=[
+            dg.TableRecord(
+                {
+                    "id": row["id"].hex(),
+                    "reason": row["reason"],
+                    "failed": _cell(
+                        ", ".join(
+                            f"{item['rule']} {item['text'] if item['value'] is None else format(item['value'], '.4g')}"
+                            for item in row["failed"]
+                        )
+                    ),
+                }
+            )
+            for row in found
+        ],
+        schema=dg.TableSchema([dg.TableColumn(name) for name in ("id", "reason", "failed")]),
     )
 
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from functools import cache
 
 from assets.generation import find_checkpoint
-from assets.inspection import find_documents, row_of
+from assets.inspection import find_documents
 from assets.model.lineage import plan_of, upstream
+from assets.stories import row_of
 from pipelines.core.artifacts import Artifact
 from pipelines.core.errors import UnknownNameError
 from pipelines.model.plans.plan import Plan

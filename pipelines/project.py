@@ -28,6 +28,7 @@ from pipelines.corpus.metadata.config import MetadataConfig
 from pipelines.corpus.normalization.config import DEFAULT_OPERATIONS, AnyOperation, Operations
 from pipelines.corpus.privacy.config import SensitiveSpansConfig
 from pipelines.evaluation.config import EvaluationConfig
+from pipelines.evaluation.reports.config import CorpusReportConfig
 from pipelines.model.config import OptimiserConfig, ScheduleConfig, ShapeConfig, TrainConfig
 from pipelines.tokens.mixture.config import MixtureConfig
 from pipelines.tokens.tokenizer.config import TokenizerConfig
@@ -275,6 +276,9 @@ class Project(Config):
     corpus: CorpusConfig = Field(description="Sources and the rules of the corpus.")
     evaluation: EvaluationConfig = Field(
         default_factory=EvaluationConfig, description="Benchmarks, intervals, held-out scoring."
+    )
+    reports: CorpusReportConfig = Field(
+        default_factory=CorpusReportConfig, description="Samples and drift in the reports of batches."
     )
     tokenizers: dict[LaneName, TokenizerSection] = Field(default_factory=dict, description="Tokenizers by name.")
     lanes: dict[LaneName, LaneConfig] = Field(default_factory=dict, description="Model lines by name.")

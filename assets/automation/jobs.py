@@ -14,8 +14,9 @@ BASE_ASSETS = ("base_plan", "base_mixture", "base_checkpoint", "base_report", "r
 
 def build_jobs(project: Project, graph: Graph) -> dict[str, dg.JobDefinition | UnresolvedAssetJobDefinition]:
     """Every job by name."""
-    corpus = [name for name in graph.batch_assets() if "/" not in name]
+    reports = ["batch_report"]
     arrays = [f"{name}/token_arrays" for name in project.tokenizers]
+    corpus = [name for name in graph.batch_assets() if name not in (arrays and [*arrays, *reports])]
     weights = [f"{lane}/mixture_weights" for lane in project.lanes]
     jobs: dict[str, dg.JobDefinition | UnresolvedAssetJobDefinition] = {}
 
@@ -35,8 +36,12 @@ def build_jobs(project: Project, graph: Graph) -> dict[str, dg.JobDefinition | U
     add("ingest_batch", corpus, "Take one batch from its source to clean documents.")
     if arrays:
         add("train_tokenizers", [f"{name}/tokenizer" for name in project.tokenizers], "Train or import the tokenizers.")
-        add("tokenize_batch", arrays, "Token arrays of one batch.")
-    add("take_snapshot", ["corpus_snapshot", *weights], "Name the corpus as it is now, and weigh the lanes' mixtures.")
+        add("tokenize_batch", [*arrays, *reports], "Token arrays of one batch, and the report of what became of it.")
+    add(
+        "take_snapshot",
+        ["corpus_snapshot", "corpus_report", *weights],
+        "Name and report the corpus, and weigh the lanes' mixtures.",
+    )
     for lane in project.lanes:
         add(
             f"train_{lane}_base",

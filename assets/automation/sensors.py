@@ -67,13 +67,14 @@ def build_sensors(project: Project, graph: Graph, jobs: dict[str, Job]) -> list[
         description="Takes a snapshot, with the lanes' weights, once every sealed batch is there or given up.",
     )
     def snapshots(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        """One snapshot for a burst of arrivals; a snapshot whose weights were not made is taken up again."""
+        """One snapshot for a burst of arrivals; a snapshot whose report or weights were not made is taken up again."""
         mill = open_mill(current_home())
         if mill.loaded.changed_on_disk():
             return EDITED
         wanted, reason = snapshot_due(mill)
         if wanted is None and mill.store.latest("corpus_snapshot") is not None:
-            wanted = next((name for lane in project.lanes if (name := due(mill, graph.weights_of(lane)))), None)
+            after = [graph.recipes["corpus_report"], *(graph.weights_of(lane) for lane in project.lanes)]
+            wanted = next((name for recipe in after if (name := due(mill, recipe))), None)
         run_key = next_attempt(context.instance, f"snapshot-{wanted}") if wanted else None
         if run_key is not None:
             return dg.RunRequest(run_key=run_key, job_name="take_snapshot")

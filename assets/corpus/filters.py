@@ -51,7 +51,7 @@ def recipes(project: Project) -> list[Recipe]:
             scope=Scope.BATCHES,
             inputs={"documents": "crawled_text", "signals": "quality_signals"},
             algorithms=filtering.ALGORITHMS,
-            config=_filter_config,
+            config=filter_config,
             make=_make_filtered,
             checks=FILTER_CHECKS,
         ),
@@ -157,7 +157,8 @@ def _meta(action: Action) -> Iterator[pa.ChunkedArray]:
     return (table.column("meta") for _, table in action.inputs["documents"].tables("documents", ["meta"]))
 
 
-def _filter_config(project: Project, key: str | None) -> dict[str, Any]:
+def filter_config(project: Project, key: str | None) -> dict[str, Any]:
+    """What the decisions of a batch rest on: the resolved rules of its source; of every source for the asset."""
     if key is not None:
         return {"rules": [rule.identity() for rule in project.source_of(key).filter.resolved()]}
     return {

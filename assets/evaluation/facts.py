@@ -1,6 +1,7 @@
 """What a report says beside the scores, read from manifests: model, curve, mixture, funnel, licences, digests."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from assets.model.lineage import plan_of, upstream
 from pipelines.core.artifacts import Artifact
@@ -74,7 +75,6 @@ def funnel(mill: Mill, plan: Plan) -> tuple[FunnelRow, ...]:
     """Documents in, kept and dropped by reason, summed over the plan's batches; none for an imported checkpoint."""
     if plan.imported:
         return ()
-    rows: dict[str, FunnelRow] = {}
     totals: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for arrays in _arrays(mill, plan):
         for asset, label, _ in STAGES:
@@ -82,8 +82,23 @@ def funnel(mill: Mill, plan: Plan) -> tuple[FunnelRow, ...]:
             if artifact is not None:
                 for name, count in artifact.manifest.counts.items():
                     totals[label][name] += count
+    return funnel_rows(totals)
+
+
+def batch_funnel(stages: Mapping[str, Artifact]) -> tuple[FunnelRow, ...]:
+    """The funnel of one batch, from the artifacts of its stages by asset."""
+    labels = {asset: label for asset, label, _ in STAGES}
+    counts = {labels[asset]: artifact.manifest.counts for asset, artifact in stages.items() if asset in labels}
+    return funnel_rows(counts)
+
+
+def funnel_rows(totals: Mapping[str, Mapping[str, int]]) -> tuple[FunnelRow, ...]:
+    """Rows of the stages that `totals` has counts of, by label, in the order of the graph."""
+    rows: dict[str, FunnelRow] = {}
     for asset, label, entering in STAGES:
-        counts = totals[label]
+        if label not in totals:
+            continue
+        counts = defaultdict(int, totals[label])
         dropped = {
             name.removeprefix("dropped/"): count
             for name, count in counts.items()

@@ -77,8 +77,9 @@ def page(
     tiles: Sequence[tuple[str, str]],
     sections: Sequence[Markup],
     glossary: Sequence[tuple[str, str]],
+    style: str = "",
 ) -> str:
-    """The whole document; `tiles` are (value, what it is), `glossary` (word, meaning)."""
+    """The whole document; `tiles` are (value, what it is), `glossary` (word, meaning), `style` a page's own rules."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -86,7 +87,7 @@ def page(
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="referrer", content="no-referrer"),
         tag("title", title),
-        tag("style", Markup(_STYLE)),
+        tag("style", Markup(_STYLE + style)),
     )
     header = tag(
         "header",
@@ -100,6 +101,6 @@ def page(
         ),
     )
     words = tag("dl", *(join((tag("dt", word), tag("dd", meaning))) for word, meaning in glossary))
-    footer = tag("footer", tag("h2", "How to read this page"), words)
+    footer = tag("footer", tag("h2", "How to read this page"), words) if glossary else None
     body = tag("body", tag("main", header, *sections, footer))
     return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"

@@ -50,7 +50,7 @@ def training(points: Sequence[LossPoint]) -> Markup:
 def mixture(rows: Sequence[MixtureRow]) -> Markup:
     if not rows:
         return Markup("")
-    body = [(row.domain, _share(row.share), count(row.tokens), number(row.epochs, 2)) for row in rows]
+    body = [(row.domain, share_bar(row.share), count(row.tokens), number(row.epochs, 2)) for row in rows]
     total = ("All", "", count(sum(row.tokens for row in rows)), "")
     return section(
         "Mixture",
@@ -70,7 +70,7 @@ def funnel(rows: Sequence[FunnelRow]) -> Markup:
         reasons: list[object] = [_reasons(row)]
         if lost:
             reasons.append(tag("span", f" {count(lost)} documents unaccounted for", class_="warn"))
-        kept = DASH if share is None else _share(share)
+        kept = DASH if share is None else share_bar(share)
         body.append(
             (
                 row.stage,
@@ -184,7 +184,7 @@ def provenance(rows: Sequence[Digest], notes: Sequence[str]) -> Markup:
     )
 
 
-def _share(share: float) -> Markup:
+def share_bar(share: float) -> Markup:
     """A share from 0 to 1 as a bar and a figure."""
     filled = tag("i", style=f"width: {min(max(share, 0.0), 1.0) * 100:.1f}%")
     return tag("span", tag("span", filled, class_="bar"), percent(share), class_="share")
