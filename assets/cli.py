@@ -219,7 +219,9 @@ def _annotate(options: argparse.Namespace) -> int:
             try:
                 choice = Choice(signal=options.band[0], low=float(options.band[1]), high=float(options.band[2]))
             except ValueError:
-                raise UnknownNameError(f"--band wants a signal and two numbers, not {' '.join(options.band)}") from None
+                raise RefusedRequestError(
+                    f"--band wants a signal and two numbers, not {' '.join(options.band)}"
+                ) from None
         if options.disagree:
             choice = Choice(disagreement=(options.disagree[0], options.disagree[1]))
         print(write_sample(mill, choice, options.count, options.seed, options.partition, options.file))
