@@ -2,7 +2,8 @@
 
 In: texts, and the files of a checkpoint and its tokenizer by name. Each text is cut into windows in which every token
 is scored once, the first after an end-of-text token, on one thread, so that a document's score does not depend on how
-many cores there are. Out: log10 probabilities and tokens a text. Cost: a forward pass over every token, so a small model.
+many cores there are. Out: log10 probabilities and tokens a text. Cost: a forward pass over every token, so a small
+model.
 """
 
 from collections.abc import Mapping, Sequence
