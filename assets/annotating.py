@@ -14,7 +14,7 @@ from assets.corpus.filters import families
 from assets.corpus.model_making import annotation_files
 from assets.graph import all_recipes
 from assets.recipe import produce
-from pipelines.core.errors import UnknownNameError
+from pipelines.core.errors import RefusedRequestError, UnknownNameError
 from pipelines.corpus.filters.annotation.config import AnnotationConfig
 from pipelines.corpus.filters.annotation.labels import agreement_of, read_annotations
 from pipelines.corpus.filters.annotation.sample import Choice, sample, to_lines
@@ -34,10 +34,10 @@ def write_sample(mill: Mill, choice: Choice, count: int, seed: int, batches: lis
             f"no rule of these sources is called {choice.rule[:80]!r}; there are {', '.join(sorted(rules))}"
         )
     if target.exists():
-        raise UnknownNameError(f"{target} exists, and may hold labels: give another name")
+        raise RefusedRequestError(f"{target} exists, and may hold labels: give another name")
     chosen = sample(_parts(mill, batches or known), choice, count, seed)
     if not chosen:
-        raise UnknownNameError("no document is like that: widen the band, or name other batches")
+        raise RefusedRequestError("no document is like that: widen the band, or name other batches")
     target.write_text(to_lines(chosen, ".csv" in target.suffixes), "utf-8")
     then = f"`gristmill annotate import NAME {target}`"
     return f"{len(chosen)} documents in {target}: fill in label and annotator, then {then}"
@@ -52,7 +52,7 @@ def import_labels(mill: Mill, name: str, file: Path) -> Iterator[str]:
     target = folder / file.name
     if target.resolve() != file.resolve():
         if target.exists():
-            raise UnknownNameError(f"{target} exists already: give the file another name")
+            raise RefusedRequestError(f"{target} exists already: give the file another name")
         copyfile(file, target)
     artifact, computed, _ = produce(mill, all_recipes(mill.project)[f"{name}/annotations"], None)
     yield f"{len(items)} labels from {file.name} are in {folder}"

@@ -14,6 +14,7 @@ from pipelines.corpus.filters.ngram_lm import perplexity
 from pipelines.corpus.filters.ngram_lm.model import ARRAYS
 from pipelines.corpus.filters.topics import score as topics
 from pipelines.corpus.filters.topics import subset as subsets
+from pipelines.evaluation.checkpoint_perplexity import checkpoint_perplexity_part
 from pipelines.project import Project
 from resources.mill import Mill
 from resources.stages import Action, Family, PartFunction, Tally
@@ -55,10 +56,12 @@ def signal_families(mill: Mill, action: Action) -> list[Family]:
             if artifact.manifest.asset.rpartition("/")[2] == family.asset
         }
         ordered = {key: models[key] for key in mill.project.corpus.models.names() if key in models}
-        config = family.config(mill, ordered)
+        config, function = family.config(mill, ordered), family.function
+        if isinstance(config, perplexity.PerplexityScoring) and not all(item.order for item in config.models.values()):
+            function = checkpoint_perplexity_part
         wanted.append(
             Family(
-                function=family.function,
+                function=function,
                 config=config,
                 algorithms=family.algorithms,
                 identity=config.identity(),
@@ -120,9 +123,10 @@ def _perplexity_scoring(mill: Mill, models: dict[str, Artifact]) -> Config:
         section, measures = mill.project.corpus.models.language_models[name], artifact.json("measures")
         part = artifact.parts[0]
         pinned[name] = perplexity.PinnedLanguageModel(
-            paths={array: str(artifact.path(part, array)) for array in ARRAYS},
-            digests={array: part.files[array].object for array in ARRAYS},
+            paths={role: str(artifact.path(part, role)) for role in measures.get("files", ARRAYS)},
+            digests={role: part.files[role].object for role in measures.get("files", ARRAYS)},
             order=measures["order"],
+            end_of_text=measures.get("end_of_text", 0),
             unknown_words=measures["unknown_words"],
             languages=section.languages,
             max_characters=section.max_characters,

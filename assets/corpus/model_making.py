@@ -26,7 +26,7 @@ from pipelines.corpus.filters.labelled.examples import (
     table_texts,
 )
 from pipelines.corpus.filters.ngram_lm.arpa import arpa_bytes
-from pipelines.corpus.filters.ngram_lm.build import build_language_model
+from pipelines.corpus.filters.ngram_lm.build import build_language_model, measure
 from pipelines.corpus.filters.ngram_lm.model import ARRAYS
 from pipelines.corpus.filters.topics.subset import build_subset
 from pipelines.evaluation.reports.models import annotation_html, calibration_html, classifier_html, language_model_html
@@ -139,11 +139,13 @@ def make_language_model(mill: Mill, action: Action, name: str) -> Made:
     section = mill.project.corpus.models.language_models[name]
     train, held_out = _texts(mill, action, section.texts, section.held_out, section.train_characters, section.seed)
     reference, _ = _texts(mill, action, section.reference, 0.0, section.max_characters, section.seed)
+    if section.checkpoint is not None:
+        return _checkpoint_model(mill, action, name, reference)
     arpa = resolve_path(section.arpa, mill.loaded.path.parent) if section.arpa else None
     built = build_language_model(train, held_out, reference, section, arpa)
     files = {array: store_array(mill.store, getattr(built.model, array)) for array in ARRAYS}
     files["arpa.gz"] = store_bytes(mill.store, arpa_bytes(built.model, built.words))
-    measures = {**built.measures, "order": built.model.order}
+    measures = built.measures
     files |= _measures(mill, measures, language_model_html(name, measures))
     headline = measures["headline"]
     reached = headline["held_out_perplexity"]
@@ -151,6 +153,26 @@ def make_language_model(mill: Mill, action: Action, name: str) -> Made:
     checks = [_check("fits", reached is None or reached < words, {"perplexity": reached or 0.0, "words": words})]
     facts = {key: value for key, value in {**headline, **measures["counts"]}.items() if value is not None}
     return [Part(name="00000", files=files)], checks, facts
+
+
+def _checkpoint_model(mill: Mill, action: Action, name: str, reference: list[str]) -> Made:
+    """A checkpoint as a language model: its files and its tokenizer's, held by this artifact, and the cuts."""
+    from assets.model.lineage import plan_of
+    from pipelines.evaluation.checkpoint_perplexity import TOKENIZER_FILES, score_checkpoint
+
+    section = mill.project.corpus.models.language_models[name]
+    checkpoint = action.inputs["checkpoint"]
+    plan = plan_of(checkpoint)
+    tokenizer = mill.store.open(plan.tokenizer.manifest).parts[0].files
+    files = {role: item for role, item in checkpoint.parts[0].files.items() if role.endswith((".safetensors", ".json"))}
+    files |= {role: tokenizer[role] for role in TOKENIZER_FILES}
+    paths = tuple(sorted((role, str(mill.store.path_of(item.object))) for role, item in files.items()))
+    texts = [text[: section.max_characters] for text in reference]
+    found = measure(lambda mine: score_checkpoint(paths, plan.end_of_text_id, mine), [], texts, section)
+    held = {"order": 0, "unknown_words": 1, "end_of_text": plan.end_of_text_id, "files": sorted(files)}
+    files["measures"] = store_bytes(mill.store, json.dumps({**found, **held}, sort_keys=True).encode())
+    cuts = {key: found["headline"][key] for key in ("head_below", "middle_below")}
+    return [Part(name="00000", files=files)], [_check("fits", True, cuts)], {**cuts, "checkpoint": checkpoint.content}
 
 
 def make_calibration(mill: Mill, action: Action, name: str) -> Made:

@@ -39,6 +39,7 @@ from pipelines.corpus.filters.ngram_lm.train import NGRAM_TRAINING
 from pipelines.corpus.filters.ngram_lm.words import ALGORITHMS as WORDS
 from pipelines.corpus.filters.topics.subset import SUBSET
 from pipelines.corpus.filters.topics.terms import ALGORITHMS as TERMS
+from pipelines.evaluation.checkpoint_perplexity import CHECKPOINT_PERPLEXITY
 from pipelines.project import Project
 from resources.mill import Mill
 from resources.stages import Action
@@ -60,7 +61,9 @@ def _recipe(project: Project, asset: str, name: str) -> Recipe:
     inputs = {f"annotations/{label}": f"{label}/annotations" for label in labels}
 
     def pinned(mill: Mill, key: str | None) -> dict[str, Artifact]:
-        return {f"documents/{batch}": mill.get("crawled_text", batch) for batch in batches}
+        found = {f"documents/{batch}": mill.get("crawled_text", batch) for batch in batches}
+        checkpoint = getattr(_section(mill.project, name), "checkpoint", None)
+        return found | ({"checkpoint": mill.get(checkpoint)} if checkpoint else {})
 
     def settled(mill: Mill, key: str | None) -> Artifact | None:
         standing = mill.store.latest(asset)
@@ -161,7 +164,7 @@ _KINDS: dict[str, tuple[str, tuple[Algorithm, ...], tuple[str, ...], _Make]] = {
     ),
     "language_model": (
         "A modified Kneser-Ney n-gram model and the perplexities between head, middle and tail of the pool.",
-        (EXAMPLE_SETS, NGRAM_TRAINING, KNESER_NEY, ARPA, PERCENTILES, BACKOFF_SCORES, *WORDS),
+        (EXAMPLE_SETS, NGRAM_TRAINING, KNESER_NEY, ARPA, PERCENTILES, BACKOFF_SCORES, CHECKPOINT_PERPLEXITY, *WORDS),
         ("fits",),
         make_language_model,
     ),

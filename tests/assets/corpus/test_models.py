@@ -12,7 +12,7 @@ from assets.automation.arrivals import seal_arrivals
 from assets.graph import all_recipes, build_graph
 from assets.planning import stale_steps
 from assets.recipe import ImmutableError, produce
-from pipelines.core.errors import UnknownNameError
+from pipelines.core.errors import RefusedRequestError, UnknownNameError
 from pipelines.corpus.filters.annotation.sample import Choice
 from resources.home import find_home
 from resources.mill import Mill, open_mill
@@ -151,7 +151,7 @@ def test_people_label_and_the_labels_are_a_version(made, tmp_path):
     assert done.startswith("12 documents")
     with pytest.raises(UnknownNameError, match="no rule of these sources"):
         write_sample(mill, Choice(rule="other"), 3, 0, [], tmp_path / "t.jsonl")
-    with pytest.raises(UnknownNameError, match="exists"):
+    with pytest.raises(RefusedRequestError, match="exists"):
         write_sample(mill, Choice(), 3, 0, [], tmp_path / "s.jsonl")
     label(tmp_path / "s.jsonl", tmp_path / "filled.jsonl", {"bob": 3, "cyd": 4})
     before = mill.get("opinions/annotations").content

@@ -16,7 +16,7 @@ from pipelines.core.fingerprint import Algorithm
 from pipelines.corpus.filters.labelled.examples import ExamplesError
 from pipelines.corpus.filters.ngram_lm.arpa import read_arpa
 from pipelines.corpus.filters.ngram_lm.config import LanguageModelConfig
-from pipelines.corpus.filters.ngram_lm.model import F64, DocumentScores, NgramModel, score_texts
+from pipelines.corpus.filters.ngram_lm.model import F64, DocumentScores, NgramModel, Scorer, score_texts
 from pipelines.corpus.filters.ngram_lm.train import train_ngrams
 
 PERCENTILES: Final = Algorithm("perplexity_percentiles", 1)
@@ -48,35 +48,40 @@ def build_language_model(
     else:
         model, words = read_arpa(arpa)
         unknown_words, counts = 1, {}
-    pool = reference or held_out
-    perplexities = perplexity_of(model, pool, config, unknown_words).perplexity()
+
+    def scorer(texts: Sequence[str]) -> DocumentScores:
+        return score_texts(model, texts, config.max_characters, unknown_words)
+
+    measures = measure(scorer, held_out, reference, config)
+    counts |= {"held_out": len(held_out), "vocabulary": len(words), "ngrams": len(model.word)}
+    found = {**measures, "counts": counts, "unknown_words": unknown_words, "order": model.order}
+    return BuiltModel(model, words, found)
+
+
+def measure(
+    scorer: Scorer, held_out: Sequence[str], reference: Sequence[str], config: LanguageModelConfig
+) -> dict[str, Any]:
+    """`headline` and `reference` of any model: how well it fits, the cuts, and quantiles of its pool's perplexities.
+
+    Raises `ExamplesError` when the pool is too small for percentiles.
+    """
+    perplexities = scorer(reference or held_out).perplexity()
     perplexities = np.sort(perplexities[~np.isnan(perplexities)])
     if len(perplexities) < MIN_REFERENCE:
         raise ExamplesError(
             f"{len(perplexities)} reference texts with words are too few for percentiles: give {MIN_REFERENCE}"
         )
-    fit = perplexity_of(model, held_out, config, unknown_words)
-    words_scored = int(fit.words.sum())
+    fit = scorer(held_out)
+    words = int(fit.words.sum())
     head, middle = cuts_of(perplexities, config)
-    return BuiltModel(model, words, {
-        "headline": {
-            "held_out_perplexity": 10 ** (-float(fit.log_probability.sum()) / words_scored) if words_scored else None,
-            "unknown_share": float(fit.unknown.sum() / words_scored) if words_scored else None,
-            "head_below": head,
-            "middle_below": middle,
-        },
-        "counts": {**counts, "held_out": len(held_out), "reference": len(perplexities), "vocabulary": len(words),
-                   "ngrams": len(model.word)},
-        "unknown_words": unknown_words,
-        "reference": [float(f"{value:.9g}") for value in np.quantile(perplexities, np.linspace(0, 1, QUANTILES))],
-    })  # fmt: skip
-
-
-def perplexity_of(
-    model: NgramModel, texts: Sequence[str], config: LanguageModelConfig, unknown_words: int
-) -> DocumentScores:
-    """Scores of texts as the family `perplexity` computes them."""
-    return score_texts(model, texts, config.max_characters, unknown_words)
+    headline = {
+        "held_out_perplexity": 10 ** (-float(fit.log_probability.sum()) / words) if words else None,
+        "unknown_share": float(fit.unknown.sum() / words) if words else None,
+        "head_below": head,
+        "middle_below": middle,
+    }
+    quantiles = np.quantile(perplexities, np.linspace(0, 1, QUANTILES))
+    return {"headline": headline, "reference": [float(f"{value:.9g}") for value in quantiles]}
 
 
 def cuts_of(perplexities: F64, config: LanguageModelConfig) -> tuple[float, float]:

@@ -17,6 +17,9 @@ class LanguageModelConfig(Config):
     arpa: str | None = operational(
         None, "An ARPA file (also .gz) of a model that exists, over words as we cut them, in the place of `texts`."
     )
+    checkpoint: str | None = Field(
+        None, description="A checkpoint that stands already, e.g. `nano/released_checkpoint`, in the place of `texts`."
+    )
     reference: tuple[ExamplesConfig, ...] = Field(
         (), description="Texts of the pool whose perplexities set the percentiles; none: the held-out training texts."
     )
@@ -39,12 +42,10 @@ class LanguageModelConfig(Config):
 
     @model_validator(mode="after")
     def _in_order(self) -> "LanguageModelConfig":
-        if bool(self.texts) == (self.arpa is not None):
-            raise ValueError("give `texts` to train on, or `arpa`, the file of a model that exists")
-        if self.arpa is not None and not self.reference:
-            raise ValueError(
-                "a model from an ARPA file needs `reference` texts, whose perplexities set the percentiles"
-            )
+        if [bool(self.texts), self.arpa is not None, self.checkpoint is not None].count(True) != 1:
+            raise ValueError("give one of `texts` to train on, `arpa`, the file of a model, and `checkpoint`")
+        if not self.texts and not self.reference:
+            raise ValueError("a model that exists needs `reference` texts, whose perplexities set the percentiles")
         if self.head_percentile >= self.middle_percentile:
             raise ValueError("head_percentile is not below middle_percentile: head, middle and tail are in this order")
         if list(self.prune) != sorted(self.prune) or min(self.prune) < 0 or self.prune[0] > 0:

@@ -6,7 +6,7 @@ leaves the arrays: they can be memory-mapped and shared by all workers. Cost: ab
 order 3 and one million at order 5 on one core; 20 bytes an n-gram.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -49,6 +49,9 @@ class DocumentScores(NamedTuple):
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(self.words > 0, 10.0 ** (-self.log_probability / self.words), np.nan)
 
+
+Scorer = Callable[[Sequence[str]], DocumentScores]
+"""Texts to their log10 probabilities, numbers of tokens, and unknown tokens: any language model."""
 
 ARRAYS: Final = {
     "hashes": np.uint64,

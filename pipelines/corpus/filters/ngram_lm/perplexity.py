@@ -11,7 +11,7 @@ Any other model is a scorer that is passed in (`score_with`): texts in, log10 pr
 Cost: 5 MB/s and model on one core.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -32,8 +32,8 @@ from pipelines.corpus.filters.language import LANGUAGE
 from pipelines.corpus.filters.ngram_lm.model import (
     ARRAYS,
     BACKOFF_SCORES,
-    DocumentScores,
     NgramModel,
+    Scorer,
     mapped,
     score_texts,
 )
@@ -42,16 +42,14 @@ from pipelines.corpus.filters.ngram_lm.words import ALGORITHMS as WORDS
 PERPLEXITY: Final = Algorithm("document_perplexity", 1)
 ALGORITHMS: Final = (PERPLEXITY, BACKOFF_SCORES, LANGUAGE, *WORDS)
 
-Scorer = Callable[[Sequence[str]], DocumentScores]
-"""Texts to their log10 probabilities, numbers of tokens, and unknown tokens: any language model."""
-
 
 class PinnedLanguageModel(Config):
     """A language model as scoring needs it; assets fill it in from the model's artifact."""
 
     paths: dict[str, str] = operational({}, "Paths of the arrays on this machine, by name.")
-    digests: dict[str, str] = Field(description="SHA-256 of every array.")
+    digests: dict[str, str] = Field(description="SHA-256 of every array, or of every file of a checkpoint.")
     order: int = Field(description="Longest n-gram; 0 for a model that is passed in.")
+    end_of_text: int = Field(0, description="The token that a checkpoint starts a document with.")
     unknown_words: int = Field(description="How many different words `<unk>` stands for.")
     languages: tuple[str, ...] = Field(description="Languages that it scores; empty: all.")
     max_characters: int = Field(description="How much of the start of a document is scored.")
@@ -69,7 +67,7 @@ class PerplexityScoring(Config):
 
 def perplexity_part(tables: Mapping[str, pa.Table], config: PerplexityScoring) -> PartResult:
     """`tables["documents"]` to `tables["perplexity"]`."""
-    return score_with(tables, config, {name: _ngram_scorer(model) for name, model in config.models.items()})
+    return score_with(tables, config, {name: ngram_scorer(model) for name, model in config.models.items()})
 
 
 def score_with(tables: Mapping[str, pa.Table], config: PerplexityScoring, scorers: Mapping[str, Scorer]) -> PartResult:
@@ -115,7 +113,8 @@ def count_buckets(table: pa.Table, config: PerplexityScoring) -> dict[str, int]:
     return {f"perplexity/{item['values']}": item["counts"] for item in sorted(counted, key=lambda item: item["values"])}
 
 
-def _ngram_scorer(model: PinnedLanguageModel) -> Scorer:
+def ngram_scorer(model: PinnedLanguageModel) -> Scorer:
+    """The scorer of a pinned n-gram model; its arrays are mapped once a process."""
     paths = tuple(model.paths[name] for name in ARRAYS)
     return lambda texts: score_texts(_open(model.order, paths), texts, model.max_characters, model.unknown_words)
 
