@@ -1,0 +1,117 @@
+"""Which blocks of a page are kept: the most probable labelling of its tree, found exactly.
+
+Every block gets one of two labels, kept or left out. A labelling's score is the sum of, for each kept block, the
+weights of its features; and, for each place where a label changes between a block and its parent, or between
+neighbours below one parent, a (negative) weight by the kind of place. The best labelling comes from dynamic programming
+over the tree: given a parent's label its children are a chain, so two passes with two labels each are exact. Linear.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from pipelines.corpus.extraction.html_blocks import Blocks
+
+Array = npt.NDArray[Any]
+CHANGES: Final = (
+    "kept in left out: leaf", "kept in left out: block", "kept in left out: block with most prose",
+    "left out in kept: leaf", "left out in kept: block", "left out in kept: linked block",
+    "left out in kept: item, cell or row",
+    "left out, then kept", "left out, then kept: alike",
+    "kept, then left out", "kept, then left out: alike",
+)  # fmt: skip
+
+
+def best_labels(unary: Array, blocks: Blocks, changes: Array) -> Array:
+    """1 for the kept blocks. `unary` is the score of keeping a block, `changes` the weights of CHANGES."""
+    return _decode(
+        unary, blocks.parent, blocks.leaf, blocks.group, blocks.bits, blocks.prose, blocks.letters, blocks.linked, changes
+    )
+
+
+@njit(cache=True, nogil=True)
+def vertical(kept_above, kept, leaf, group, most, linked):  # type: ignore[no-untyped-def]
+    """The number of CHANGES between a block and its parent, -1 for none."""
+    if kept_above == kept:
+        return -1
+    if kept:
+        return 0 if leaf else (2 if most else 1)
+    if leaf:
+        return 3
+    if group == 11 or group == 15 or group == 16:
+        return 6
+    return 5 if linked else 4
+
+
+@njit(cache=True, nogil=True)
+def horizontal(kept_before, kept, alike):  # type: ignore[no-untyped-def]
+    """The number of CHANGES between neighbours, -1 for none."""
+    if kept_before == kept:
+        return -1
+    return (7 if kept else 9) + (1 if alike else 0)
+
+
+@njit(cache=True, nogil=True)
+def _decode(unary, parent, leaf, group, bits, prose, letters, linked, changes):  # type: ignore[no-untyped-def]
+    count = len(unary)
+    # chain[b, y, z]: the best of b's children seen so far (from the last), when b has label y and the first seen z.
+    chain = np.zeros((count + 1, 2, 2))
+    started = np.full(count + 1, -1, np.int32)  # the child seen last, which is the next sibling of the one to come
+    follows = np.full((count, 2, 2), -1, np.int8)  # [block, parent's label, own label] -> label of the next sibling
+    next_sibling = np.full(count, -1, np.int32)
+    first_child = np.full(count + 1, -1, np.int32)
+    whole = 1
+    for index in range(count):
+        if leaf[index]:
+            whole += prose[index]
+    for index in range(count - 1, -1, -1):
+        above = parent[index] if parent[index] >= 0 else count
+        sibling = started[above]
+        next_sibling[index] = sibling
+        alike = (
+            sibling >= 0
+            and group[sibling] == group[index]
+            and leaf[sibling] == leaf[index]
+            and bits[sibling] == bits[index]
+        )
+        most = prose[index] * 2 > whole
+        links = linked[index] * 2 > letters[index]
+        fresh = np.zeros((2, 2))
+        for kept in range(2):
+            own = unary[index] if kept else 0.0
+            for above_kept in range(2):
+                change = vertical(above_kept, kept, leaf[index], group[index], most, links)
+                score = own + (changes[change] if change >= 0 else 0.0)
+                if first_child[index] >= 0:
+                    score += max(chain[index, kept, 0], chain[index, kept, 1])
+                if sibling >= 0:
+                    best, label = -1e300, 0
+                    for after in range(2):
+                        step = horizontal(kept, after, alike)
+                        value = chain[above, above_kept, after] + (changes[step] if step >= 0 else 0.0)
+                        if value > best:
+                            best, label = value, after
+                    score += best
+                    follows[index, above_kept, kept] = label
+                fresh[above_kept, kept] = score
+        chain[above] = fresh
+        started[above] = index
+        first_child[above] = index
+    labels = np.zeros(count, np.uint8)
+    index = first_child[count]
+    # What stands outside of everything is below a root that is kept.
+    pending = index
+    if pending >= 0:
+        labels[pending] = 1 if chain[count, 1, 1] > chain[count, 1, 0] else 0
+    for index in range(count):
+        above_kept = 1 if parent[index] < 0 else labels[parent[index]]
+        sibling = next_sibling[index]
+        if sibling >= 0:
+            labels[sibling] = follows[index, above_kept, labels[index]]
+        child = first_child[index]
+        if child >= 0:
+            kept = labels[index]
+            labels[child] = 1 if chain[index, kept, 1] > chain[index, kept, 0] else 0
+    return labels
