@@ -126,7 +126,7 @@ FEATURES: Final = (
     *(f"leaf in {group}: {name}" for group in GROUPS for name in _bins("letters", LENGTHS)),
     *(f"leaf {linked}: {name}" for linked in _bins("linked", DENSITIES) for name in _bins("letters", LENGTHS)),
 )
-ROOM: Final = 48
+ROOM: Final = 64
 """Features of one block at most."""
 
 _AT: Final = {name: number for number, name in enumerate(FEATURES)}
@@ -166,14 +166,14 @@ _N_HINT, _N_LINKED, _N_MEAN, _N_SHARE, _N_OWN, _N_GROUP, _L_BELOW = (
         "leaf below hint navigation",
     )
 )
-_TEXT, _H1, _P, _MATH, _BR, _IMG = int(Tag.TEXT), int(Tag.H1), int(Tag.P), int(Tag.MATH), int(Tag.BR), int(Tag.IMG)
+_TEXT, _H1, _P, _MATH, _SCRIPT = int(Tag.TEXT), int(Tag.H1), int(Tag.P), int(Tag.MATH), int(Tag.SCRIPT)
 _IS_BLOCK, _IS_BARRED = int(Kind.BLOCK), int(Kind.BARRED)
 _HEAD_TAG, _TEMPLATE = int(Tag.HEAD), int(Tag.TEMPLATE)
 _HINT_MASK = (1 << len(HINTS)) - 1
 _ALWAYS = BODY | MAIN | MEDIA
 _STRONG = FOOT | COMMENT | LANDMARK | SUPPRESSED
 _WEAK = SIDE | NAVIGATION | RELATED | SHARE | ADVERT | CALL
-_G_NAV, _G_ASIDE, _G_FOOTER = (GROUPS.index(name) for name in ("nav", "aside", "footer"))
+_G_NAV, _G_ASIDE, _G_FOOTER, _G_CODE = (GROUPS.index(name) for name in ("nav", "aside", "footer", "code"))
 _LENGTHS, _DENSITIES, _SHARES, _SYMBOLS = (
     np.array(edges, np.float64) for edges in (LENGTHS, DENSITIES, SHARES, SYMBOLS)
 )
@@ -182,7 +182,7 @@ _LENGTHS, _DENSITIES, _SHARES, _SYMBOLS = (
 class Blocks(NamedTuple):
     """Columns by block, in document order: `node` (of the flat tree; of a leaf its first text), `stop` (one past the
     last node), `parent` (a block; -1 for none), `leaf` (1 for a run of text), `letters`, `linked`, `prose`, `group`
-    and `bits`; then `features` (blocks x ROOM, numbers of FEATURES) and `many`, how many of a row hold."""
+    and `bits`, `suspect` (1 and 2: in a part that calls itself frame), then `features` (blocks x ROOM, numbers of FEATURES) and `many`, how many of a row hold."""
 
     node: Array
     stop: Array
@@ -193,6 +193,7 @@ class Blocks(NamedTuple):
     prose: Array
     group: Array
     bits: Array
+    suspect: Array
     features: Array
     many: Array
 
@@ -211,10 +212,12 @@ def blocks_of(page: bytes, tree: FlatTree) -> Blocks:
         )
     )
     columns = [column[:count] for column in (node, stop, parent, leaf, letters, linked)]
-    prose = np.zeros(count, np.int32)
+    prose, suspect = np.zeros(count, np.int32), np.zeros(count, np.uint8)
     features, many = np.zeros((count, ROOM), np.int16), np.zeros(count, np.int32)
-    _features(*columns[2:], stops[:count], ends[:count], symbols[:count], prints[:count], tree.tag, node[:count], group, bits, prose, features, many)
-    return Blocks(*columns, prose, group[:count], bits[:count], features, many)
+    _features(*columns[2:], stops[:count], ends[:count], symbols[:count], prints[:count], tree.tag, node[:count], group, bits, prose, suspect,
+        features, many,
+    )
+    return Blocks(*columns, prose, group[:count], bits[:count], suspect, features, many)
 
 
 @njit(cache=True, nogil=True)
@@ -237,15 +240,18 @@ def _collect(  # type: ignore[no-untyped-def]
         this = tag[index]
         above = tree_parent[index]
         owner = block_of[above] if above >= 0 else -1
-        if this == _TEXT or this == _MATH:
+        formula = this == _SCRIPT and stop_byte[index] - start[index] >= 8 and (
+            page[start[index]] | 32 == 109 and page[start[index] + 4] == 47  # math/tex
+        )
+        if this == _TEXT or this == _MATH or formula:
             many, points = tree_letters[index], tree_stops[index]
-            if this == _MATH:
+            if this != _TEXT:
                 many, points = 1, 0
                 for inner in range(index, end[index]):
                     many += tree_letters[inner]
             if run >= 0 and parent[run] == owner:
                 stop[run] = end[index]
-            elif many:
+            elif many or (owner >= 0 and group[owner] == _G_CODE):
                 run = count
                 node[run], stop[run], parent[run], leaf[run] = index, end[index], owner, 1
                 group[run] = group[owner] if owner >= 0 else 0
@@ -311,8 +317,9 @@ def _bin(edges, value):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _features(  # type: ignore[no-untyped-def]
-    parent, leaf, letters, linked, stops, ends, symbols, prints, tag, node, group, bits, prose, features, many
-):
+    parent, leaf, letters, linked, stops, ends, symbols, prints, tag, node, group, bits, prose, suspect,
+    features, many,
+):  # fmt: skip
     count = len(parent)
     prose_p = np.zeros(count, np.int32)
     leaves = np.zeros(count, np.int32)
@@ -334,7 +341,6 @@ def _features(  # type: ignore[no-untyped-def]
         leaves[above] += leaves[index]
     # Suspects: what calls itself a part of the frame and does not hold most of the prose. The strong ones first, then
     # the weak ones among what is left.
-    suspect = np.zeros(count, np.uint8)
     hints_of = np.zeros(count, np.int64)
     for weak in range(2):
         left = 0

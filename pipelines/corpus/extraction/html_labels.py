@@ -4,15 +4,19 @@ Every block gets one of two labels, kept or left out. A labelling's score is the
 weights of its features; and, for each place where a label changes between a block and its parent, or between
 neighbours below one parent, a (negative) weight by the kind of place. The best labelling comes from dynamic programming
 over the tree: given a parent's label its children are a chain, so two passes with two labels each are exact. Linear.
+
+The weights are a table of names and numbers (`html_weights.tsv`), fitted by `python -m tests.benchmarks.fit_extraction`,
+which also says how well they do on hosts that they have not seen.
 """
 
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from pipelines.corpus.extraction.html_blocks import Blocks
+from pipelines.corpus.extraction.html_blocks import FEATURES, Blocks
 
 Array = npt.NDArray[Any]
 CHANGES: Final = (
@@ -22,6 +26,24 @@ CHANGES: Final = (
     "left out, then kept", "left out, then kept: alike",
     "kept, then left out", "kept, then left out: alike",
 )  # fmt: skip
+
+LEAST_LETTERS: Final = 300
+LEAST_SHARE: Final = 0.1
+LIFTS: Final = 8
+LIFT: Final = 0.5
+
+
+WEIGHTS_FILE: Final = Path(__file__).with_name("html_weights.tsv")
+
+
+def _table(names: tuple[str, ...]) -> Array:
+    rows = (line.split("\t") for line in WEIGHTS_FILE.read_text("utf-8").splitlines())
+    weights = {name: float(weight) for name, weight in rows}
+    return np.array([weights.get(name, 0.0) for name in names])
+
+
+WEIGHTS: Final = _table(FEATURES)
+CHANGE_WEIGHTS: Final = _table(tuple(f"change: {name}" for name in CHANGES))
 
 
 def best_labels(unary: Array, blocks: Blocks, changes: Array) -> Array:
@@ -102,9 +124,8 @@ def _decode(unary, parent, leaf, group, bits, prose, letters, linked, changes): 
     labels = np.zeros(count, np.uint8)
     index = first_child[count]
     # What stands outside of everything is below a root that is kept.
-    pending = index
-    if pending >= 0:
-        labels[pending] = 1 if chain[count, 1, 1] > chain[count, 1, 0] else 0
+    if index >= 0:
+        labels[index] = 1 if chain[count, 1, 1] > chain[count, 1, 0] else 0
     for index in range(count):
         above_kept = 1 if parent[index] < 0 else labels[parent[index]]
         sibling = next_sibling[index]
@@ -115,3 +136,33 @@ def _decode(unary, parent, leaf, group, bits, prose, letters, linked, changes): 
             kept = labels[index]
             labels[child] = 1 if chain[index, kept, 1] > chain[index, kept, 0] else 0
     return labels
+
+
+@njit(cache=True, nogil=True)
+def scores(features, many, weights):  # type: ignore[no-untyped-def]
+    """The sum of the weights of each block's features."""
+    total = np.zeros(len(many))
+    for block in range(len(many)):
+        for at in range(many[block]):
+            total[block] += weights[features[block, at]]
+    return total
+
+
+def keep(blocks: Blocks, weights: Array = WEIGHTS, changes: Array = CHANGE_WEIGHTS) -> Array:
+    """The blocks of the main content, 1 for kept.
+
+    A page is never left with next to nothing: below `LEAST_SHARE` of its unlinked letters the score of every text is
+    lifted, step by step; if nothing helps, all texts outside of suspects stay, or all texts.
+    """
+    unary = scores(blocks.features, blocks.many, weights)
+    leaf = blocks.leaf == 1
+    unlinked = leaf & (blocks.linked * 2 < blocks.letters)
+    least = min(LEAST_LETTERS, LEAST_SHARE * int(blocks.letters[unlinked].sum()))
+    for _ in range(LIFTS):
+        labels = best_labels(unary, blocks, changes)
+        letters = int(blocks.letters[leaf & (labels == 1)].sum())
+        if letters and letters >= least:
+            return labels
+        unary += LIFT * unlinked
+    labels = np.asarray(leaf & (blocks.suspect == 0), np.uint8)
+    return labels if int(blocks.letters[labels == 1].sum()) >= least else np.asarray(leaf, np.uint8)

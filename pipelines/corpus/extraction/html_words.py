@@ -85,6 +85,7 @@ HINTS: Final = {
     BODY: "article* body* content* entry* post story* text* main* blog* prose markdown* paragraph* copy lead* "
     "documentation document* wiki* page section chapter message*",
     HIDDEN: "hidden hide visuallyhidden* offscreen invisible noprint screenreader* sronly",
+    SUPPRESSED: "linenos* lineno linenumber* linenumbers*",
     BIO: "bio* about authorbio* authorbox* profile* contributor* writer*",
 }
 ROLES: Final = {
