@@ -41,7 +41,7 @@ REPEATED_LETTERS: Final = 20
 MOST: Final = 0.5
 """Share of the page's prose above which a block's hints are not listened to."""
 MANY: Final = 0.8
-"""The same for what is marked as frame beyond doubt: footers, landmarks, what is not displayed."""
+"""The same for what is not displayed; for footers and landmarks it is `MOST` of all letters."""
 NEARLY_ALL: Final = 0.95
 """The same for hints of comments: an article may have more comments than text, a forum has nothing else."""
 
@@ -342,6 +342,10 @@ def _features(  # type: ignore[no-untyped-def]
     # Suspects: what calls itself a part of the frame and does not hold most of the prose. The strong ones first, then
     # the weak ones among what is left.
     hints_of = np.zeros(count, np.int64)
+    everything = 1
+    for index in range(count):
+        if leaf[index]:
+            everything += letters[index]
     for weak in range(2):
         left = 0
         for index in range(count):
@@ -370,9 +374,13 @@ def _features(  # type: ignore[no-untyped-def]
             else:
                 own = hints & _STRONG
                 tagged = group[index] == _G_NAV or group[index] == _G_FOOTER
-                if share > MANY:
+                if letters[index] > MOST * everything:
                     tagged = False
-                    own = own & COMMENT if share <= NEARLY_ALL else 0
+                    own &= COMMENT | SUPPRESSED
+                if share > MANY:
+                    own &= ~SUPPRESSED
+                if share > NEARLY_ALL:
+                    own &= ~COMMENT
                 if own or tagged:
                     suspect[index] = 1
                     hints_of[index] |= own

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from pipelines.corpus.extraction.html_blocks import FEATURES, Blocks
+from pipelines.corpus.extraction.html_blocks import FEATURES, GROUPS, Blocks
 
 Array = npt.NDArray[Any]
 CHANGES: Final = (
@@ -27,8 +27,15 @@ CHANGES: Final = (
     "kept, then left out", "kept, then left out: alike",
 )  # fmt: skip
 
-LEAST_LETTERS: Final = 300
-LEAST_SHARE: Final = 0.1
+_CODE, _TABLE, _LIST, _DEFINITIONS, _TITLE, _SMALL_HEADING, _ITEM, _CELL, _ROW = (
+    GROUPS.index(name)
+    for name in ("code", "table", "list", "definitions", "title", "small heading", "item", "cell", "row")
+)
+LEAST_LETTERS: Final = 1000
+LEAST_SHARE: Final = 0.2
+LEAST_PROSE: Final = 0.3
+PLAIN_LETTERS: Final = 20
+SMALL: Final = 200
 LIFTS: Final = 8
 LIFT: Final = 0.5
 
@@ -62,7 +69,7 @@ def vertical(kept_above, kept, leaf, group, most, linked):  # type: ignore[no-un
         return 0 if leaf else (2 if most else 1)
     if leaf:
         return 3
-    if group == 11 or group == 15 or group == 16:
+    if group == _ITEM or group == _CELL or group == _ROW:
         return 6
     return 5 if linked else 4
 
@@ -151,18 +158,79 @@ def scores(features, many, weights):  # type: ignore[no-untyped-def]
 def keep(blocks: Blocks, weights: Array = WEIGHTS, changes: Array = CHANGE_WEIGHTS) -> Array:
     """The blocks of the main content, 1 for kept.
 
-    A page is never left with next to nothing: below `LEAST_SHARE` of its unlinked letters the score of every text is
-    lifted, step by step; if nothing helps, all texts outside of suspects stay, or all texts.
+    A page is never left with next to nothing: below `LEAST_PROSE` of the prose or `LEAST_SHARE` of the letters outside of
+    suspects, texts that are more than links are lifted, step by step. Where fewer than `SMALL` letters are kept of a page that
+    has five times as many, it is a list of links, or calls itself frame: then all but the frame's texts stay, else all
+    prose, else all.
     """
     unary = scores(blocks.features, blocks.many, weights)
     leaf = blocks.leaf == 1
-    unlinked = leaf & (blocks.linked * 2 < blocks.letters)
-    least = min(LEAST_LETTERS, LEAST_SHARE * int(blocks.letters[unlinked].sum()))
-    for _ in range(LIFTS):
+    inner = leaf & (blocks.suspect == 0)
+    plain = inner & (blocks.letters - blocks.linked >= PLAIN_LETTERS)
+    least = max(
+        min(LEAST_LETTERS, LEAST_SHARE * int(blocks.letters[inner].sum())),
+        LEAST_PROSE * int(blocks.prose[inner].sum()),
+    )
+    for _ in range(LIFTS + 1):
         labels = best_labels(unary, blocks, changes)
         letters = int(blocks.letters[leaf & (labels == 1)].sum())
-        if letters and letters >= least:
-            return labels
-        unary += LIFT * unlinked
-    labels = np.asarray(leaf & (blocks.suspect == 0), np.uint8)
-    return labels if int(blocks.letters[labels == 1].sum()) >= least else np.asarray(leaf, np.uint8)
+        if letters >= least:
+            break
+        unary += LIFT * plain
+    _complete(labels, blocks.parent, blocks.leaf, blocks.group, blocks.letters, blocks.linked, blocks.suspect)
+    small = min(SMALL, LEAST_SHARE * int(blocks.letters[leaf].sum()))
+    for more in (leaf & (blocks.suspect != 1), leaf & (blocks.prose > 0), leaf):
+        if int(blocks.letters[leaf & (labels == 1)].sum()) >= small:
+            break
+        labels |= more
+    return labels
+
+
+@njit(cache=True, nogil=True)
+def _complete(labels, parent, leaf, group, letters, linked, suspect):  # type: ignore[no-untyped-def]
+    """Code, tables and lists that stand in kept text belong to it, whatever they look like alone; in place.
+
+    Code needs a kept neighbour on one side, tables and lists on both (a table may be the last of its section); wrappers
+    that hold nothing else stand for them.
+    A heading at the end, with nothing kept behind it, goes.
+    """
+    count = len(labels)
+    before = np.full(count, -1, np.int32)
+    after = np.full(count, -1, np.int32)
+    last = np.full(count + 1, -1, np.int32)
+    for block in range(count):
+        if letters[block] == 0:
+            continue
+        above = parent[block] if parent[block] >= 0 else count
+        before[block] = last[above]
+        if last[above] >= 0:
+            after[last[above]] = block
+        last[above] = block
+    inside = np.zeros(count, np.uint8)
+    for block in range(count):
+        above = parent[block]
+        if above >= 0 and inside[above]:
+            inside[block] = 1
+            if suspect[block] == 0:
+                labels[block] = 1
+            continue
+        kind = group[block]
+        code = kind == _CODE
+        if leaf[block] or not (code or kind == _TABLE or kind == _LIST or kind == _DEFINITIONS):
+            continue
+        if suspect[block] or linked[block] * 2 > letters[block] or letters[block] == 0:
+            continue
+        outer = block
+        while parent[outer] >= 0 and letters[parent[outer]] == letters[block]:
+            outer = parent[outer]
+        previous = before[outer] >= 0 and labels[before[outer]] == 1
+        following = after[outer] >= 0 and labels[after[outer]] == 1
+        closing = kind == _TABLE and after[outer] < 0
+        if (previous and (following or closing)) or (code and (previous or following)):
+            inside[block] = 1
+            labels[block] = 1
+    for block in range(count - 1, -1, -1):
+        if leaf[block] and labels[block] and letters[block]:
+            if group[block] < _TITLE or group[block] > _SMALL_HEADING:
+                break
+            labels[block] = 0

@@ -49,7 +49,7 @@ def render(page: bytes, tree: FlatTree, kept: Array, alt_texts: bool) -> str:
     data = np.frombuffer(page, np.uint8)
     size = int(
         _render(
-            data, TAG_KINDS, tree.tag, tree.parent, tree.end, tree.bits, tree.start, tree.stop, tree.linked, kept,
+            data, TAG_KINDS, tree.tag, tree.parent, tree.end, tree.bits, tree.start, tree.stop, tree.letters, tree.linked, kept,
             alt_texts, out,
         )
     )  # fmt: skip
@@ -63,7 +63,7 @@ def render(page: bytes, tree: FlatTree, kept: Array, alt_texts: bool) -> str:
 
 
 @njit(cache=True, nogil=True)
-def _is_data(tag, end, kinds, table):  # type: ignore[no-untyped-def]
+def _is_data(tag, end, kinds, letters, table):  # type: ignore[no-untyped-def]
     """Whether a table holds rows of cells of text only. Ends at the first table inside, so that nesting stays linear."""
     rows, cells = 0, 0
     for index in range(table + 1, end[table]):
@@ -71,10 +71,13 @@ def _is_data(tag, end, kinds, table):  # type: ignore[no-untyped-def]
         if this == _TR:
             rows += 1
         elif this == _TD or this == _TH:
-            cells += 1
+            for inner in range(index + 1, end[index]):
+                if letters[inner]:
+                    cells += 1
+                    break
         elif this == _TABLE or this == _PRE or this == _UL or this == _OL or this == _DL or kinds[this] & _HEADING:
             return False
-    return rows >= 2 and cells >= 2 * rows - 1 and cells > rows
+    return rows >= 2 and cells >= 2 * rows - 1
 
 
 @njit(cache=True, nogil=True)
@@ -114,7 +117,7 @@ def is_mark(page, start, stop):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _render(  # type: ignore[no-untyped-def]
-    page, kinds, tag, parent, end, bits, start, stop, linked, kept, alt_texts, out
+    page, kinds, tag, parent, end, bits, start, stop, letters, linked, kept, alt_texts, out
 ):  # fmt: skip
     count, size = len(tag), 0
     depth = 0
@@ -280,7 +283,7 @@ def _render(  # type: ignore[no-untyped-def]
                     bullet = lists > 0
                     numbers[max(lists - 1, 0)] += 1
                 elif this == _TABLE:
-                    if index >= table_end and _is_data(tag, end, kinds, index):
+                    if index >= table_end and _is_data(tag, end, kinds, letters, index):
                         table_end = end[index]
                         cell = -1
                 elif this == _TR:
