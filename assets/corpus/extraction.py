@@ -1,6 +1,9 @@
 """Documents out of files: read, extracted, decoded, normalized; every record becomes a document or a counted drop."""
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,13 +14,24 @@ from pipelines.core.artifacts import read_table
 from pipelines.core.documents import id_directory, split_key
 from pipelines.core.fingerprint import digest_file, digest_json
 from pipelines.core.manifest import CheckRecord, Part, StoredFile, total_counts
+from pipelines.core.parts import PartResult
 from pipelines.corpus.acquisition.config import ReaderConfig
 from pipelines.corpus.acquisition.inventory import file_path
+from pipelines.corpus.acquisition.records import Drop, Record
 from pipelines.corpus.extraction.config import ExtractionConfig
-from pipelines.corpus.extraction.extract import EXTRACTION_ALGORITHMS, DocumentContext, UnitFile, extract_unit
+from pipelines.corpus.extraction.extract import (
+    EXTRACTION_ALGORITHMS,
+    DocumentContext,
+    Extracted,
+    UnitFile,
+    extract_record,
+    extract_unit,
+    warm_up,
+)
 from pipelines.corpus.extraction.units import plan_units
 from pipelines.project import Project
 from resources.backends import StoreError
+from resources.killable import KillableProcess, Limits, Stopped
 from resources.mill import Mill
 from resources.stages import Action, store_table, written
 from resources.store import ArtifactStore, PartMemo
@@ -41,6 +55,8 @@ EXPECTED_DROPS = (
 )
 """Beginnings of reasons that are no defect of a file: records that are not pages, pages without text."""
 SHOWN_DEFECTS = 5
+STOPPED = "extraction_"
+"""Beginning of the reasons of documents whose extraction was killed: `extraction_time`, `_memory`, `_crash`."""
 
 
 def recipes(project: Project) -> list[Recipe]:
@@ -97,6 +113,8 @@ class UnitTask:
     """(path on disk, inventory path, digest to check or None for a file of the store)."""
     reader: ReaderConfig
     config: ExtractionConfig
+    stopped: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Records that an earlier run of the same action had to stop, by locator: (reason, detail)."""
 
 
 def run_unit(task: UnitTask) -> PartMemo:
@@ -113,12 +131,61 @@ def run_unit(task: UnitTask) -> PartMemo:
     files: dict[str, StoredFile] = {}
     counts: dict[str, int] = {}
     units = [UnitFile(path, name) for path, name, _ in task.files]
-    for number, result in enumerate(extract_unit(units, task.key, task.context, task.reader, task.config)):
+    for number, result in enumerate(_results(units, task)):
         files |= {f"{number}/{role}": store_table(task.store, table) for role, table in result.tables.items()}
         counts |= {f"{number}/{name}": count for name, count in result.counts.items()}
     memo = PartMemo(files=files, counts=counts)
     task.store.remember_part(task.memo_key, memo)
     return memo
+
+
+def _results(units: list[UnitFile], task: UnitTask) -> Iterator[PartResult]:
+    """The unit's parts, every document extracted in a process that is killed at its limits."""
+    limits = Limits(task.config.max_document_seconds, task.config.max_document_memory)
+    process = KillableProcess(partial(extract_record, config=task.config), limits, warm_up)
+
+    def run(records: Iterable[Record | Drop], config: ExtractionConfig) -> Iterator[Extracted]:
+        places: deque[str] = deque()  # of the records that were sent and not answered
+
+        def sent() -> Iterator[Record | Drop]:
+            for record in records:
+                places.append(record.locator)
+                yield record
+
+        for answer in process.map(sent(), _weight):
+            place = places.popleft()
+            if isinstance(answer, Stopped):
+                answer = Extracted(Drop(place, STOPPED + answer.reason, answer.detail), {})
+            yield answer
+
+    try:
+        yield from extract_unit(units, task.key, task.context, task.reader, task.config, run, task.stopped)
+    finally:
+        process.close()
+
+
+def _weight(record: Record | Drop) -> int:
+    return 0 if isinstance(record, Drop) else len(record.body)
+
+
+def _stopped_before(mill: Mill, action: Action) -> dict[str, tuple[str, str]]:
+    """What an earlier run of this very extraction had to stop: recorded, so it is dropped again untried."""
+    before = mill.store.latest(action.asset, action.partition)
+    if before is None or before.manifest.action != action.digest:
+        return {}
+    return {place: (reason, told) for place, reason, told in before.manifest.facts.get("stopped", [])}
+
+
+def _stopped(store: ArtifactStore, parts: list[Part]) -> dict[str, Any]:
+    """The fact to record: (locator, reason, detail) of every document that was stopped; nothing for none."""
+    rows = [
+        [row["locator"], row["reason"], row["detail"]]
+        for part in parts
+        if any(name.startswith(f"dropped/{STOPPED}") for name in part.counts)
+        for row in read_table(store.path_of(part.files["drops"].object)).to_pylist()
+        if row["reason"].startswith(STOPPED)
+    ]
+    return {"stopped": rows} if rows else {}
 
 
 def _make(mill: Mill, action: Action) -> Made:
@@ -129,6 +196,7 @@ def _make(mill: Mill, action: Action) -> Made:
     inventory = inventory_of(action.inputs["files"])
     place = {row["path"]: row for row in inventory.to_pylist()}
     reader, config = reader_config(mill.project, key), mill.project.corpus.extraction
+    stopped = _stopped_before(mill, action)
     tasks = []
     for unit in plan_units(inventory, config):
         rows = [place[name] for name in unit.files]
@@ -136,7 +204,7 @@ def _make(mill: Mill, action: Action) -> Made:
             {"action": _unit_identity(action, key), "files": [(row["path"], row["digest"]) for row in rows]}
         )
         files = tuple(_located(mill, key, row) for row in rows)
-        tasks.append(UnitTask(mill.store, memo_key, key, context, files, reader, config))
+        tasks.append(UnitTask(mill.store, memo_key, key, context, files, reader, config, stopped))
     rows_done = 0
 
     def done(index: int, memo: PartMemo) -> None:
@@ -145,13 +213,14 @@ def _make(mill: Mill, action: Action) -> Made:
         mill.runner.tell(action.asset, index + 1, len(tasks), rows_done)
 
     memos = mill.compute.map(run_unit, tasks, done)
-    parts = [part for unit, memo in enumerate(memos) for part in _parts(unit, memo)]
+    documents = [part for unit, memo in enumerate(memos) for part in _parts(unit, memo)]
+    parts = list(documents)
     if parts:
         directory = id_directory(
             [read_table(mill.store.path_of(part.files["documents"].object), ["id"]) for part in parts]
         )
         parts.append(written(mill.store, {"directory": directory}, name=DIRECTORY))
-    return parts, _checks(mill.store, parts, source.max_unreadable), {}
+    return parts, _checks(mill.store, parts, source.max_unreadable), _stopped(mill.store, documents)
 
 
 def _unit_identity(action: Action, key: str) -> dict[str, Any]:

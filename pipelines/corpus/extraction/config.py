@@ -25,11 +25,21 @@ class ExtractionConfig(Config):
     max_html_depth: int = Field(
         default=512,
         ge=16,
-        description="Elements inside one another beyond which a page is dropped: extraction costs its square.",
+        description="Elements inside one another beyond which a page is dropped.",
     )
     max_html_nodes: int = Field(
         default=1_000_000, ge=1000, description="Elements of a page beyond which it is dropped before parsing."
     )
     max_html_attributes: int = Field(
         default=4096, ge=16, description="Attributes of one element beyond which a page is dropped before parsing."
+    )
+    max_document_seconds: int = Field(
+        default=10,
+        ge=1,
+        description="Seconds of processor time after which the extraction of one document is killed: a counted drop.",
+    )
+    max_document_memory: int = Field(
+        default=2 << 30,
+        ge=64 << 20,
+        description="Bytes that the extraction of one document may claim before it is stopped: a counted drop.",
     )

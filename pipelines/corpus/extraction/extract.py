@@ -7,13 +7,13 @@ part with three tables: `documents` (sorted by id), `drops`, and `positions`, wh
 number of its record in the unit, the order in which deduplication asks who came first.
 
 Counts: `records = kept + sum of dropped/<reason>`; beside it `bytes/text`, `encoding/<codec>`, `replaced_characters`
-and `normalized/<operation>`. A part's rows depend on the unit's files and the two configurations alone. Cost: HTML 25
+and `normalized/<operation>`. A part's rows depend on the unit's files and the two configurations alone. Cost: HTML 100
 MB/s, text 25 to 45 MB/s a core; memory is one part and one record.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -68,21 +68,50 @@ class UnitFile(NamedTuple):
     name: str
 
 
+class Extracted(NamedTuple):
+    """What one record gave, and its counts."""
+
+    item: "_Document | Drop"
+    counts: dict[str, int]
+
+
+Run = Callable[[Iterable[Record | Drop], ExtractionConfig], Iterator[Extracted]]
+"""How records are extracted: here, one after the other, or in a process that can be killed."""
+NOTHING_STOPPED: Final[Mapping[str, tuple[str, str]]] = {}
+
+
 def extract_unit(
-    files: Sequence[UnitFile], key: str, context: DocumentContext, reader: ReaderConfig, config: ExtractionConfig
+    files: Sequence[UnitFile],
+    key: str,
+    context: DocumentContext,
+    reader: ReaderConfig,
+    config: ExtractionConfig,
+    run: Run | None = None,
+    stopped: Mapping[str, tuple[str, str]] = NOTHING_STOPPED,
 ) -> Iterator[PartResult]:
     """The parts of one unit: its files read in order, as one run of records."""
     records = (item for file in files for item in read_records(file.path, file.name, reader))
-    return extract_records(records, key, context, config)
+    return extract_records(records, key, context, config, run, stopped)
 
 
 def extract_records(
-    records: Iterable[Record | Drop], key: str, context: DocumentContext, config: ExtractionConfig
+    records: Iterable[Record | Drop],
+    key: str,
+    context: DocumentContext,
+    config: ExtractionConfig,
+    run: Run | None = None,
+    stopped: Mapping[str, tuple[str, str]] = NOTHING_STOPPED,
 ) -> Iterator[PartResult]:
-    """Documents of the records in batch `key`, a part at a time; every record is a document or a drop of some part."""
+    """Documents of the records in batch `key`, a part at a time; every record is a document or a drop of some part.
+
+    `stopped` are the records, by locator, that an earlier run had to stop, with reason and detail: they are dropped as
+    they were then, so that the rows do not depend on the machine's speed of today.
+    """
     part = _Part(key, context)
-    for position, record in enumerate(records):
-        item = record if isinstance(record, Drop) else _document(record, config, part.counts)
+    for position, result in enumerate((run or in_turn)(_without(records, stopped), config)):
+        item = result.item
+        for name, count in result.counts.items():
+            part.counts.add(name, count)
         size = ROW_BYTES + (item.bytes if isinstance(item, _Document) else 0)
         if part.size and part.size + size > config.part_bytes:
             # The record's own counts came with it: they move on to the part that it opens.
@@ -95,6 +124,23 @@ def extract_records(
         yield part.result()
 
 
+def in_turn(records: Iterable[Record | Drop], config: ExtractionConfig) -> Iterator[Extracted]:
+    """Every record extracted in this process."""
+    return (extract_record(record, config) for record in records)
+
+
+def warm_up() -> None:
+    """Load or compile every kernel and table, so that no document pays for them."""
+    extract_page("<html><body><p>A page.</p></body></html>", ExtractionConfig())
+    normalize("e\u0301")
+
+
+def _without(records: Iterable[Record | Drop], stopped: Mapping[str, tuple[str, str]]) -> Iterator[Record | Drop]:
+    for record in records:
+        known = None if isinstance(record, Drop) else stopped.get(record.locator)
+        yield record if known is None else Drop(record.locator, *known)
+
+
 class _Document(NamedTuple):
     record: Record
     text: str
@@ -103,14 +149,24 @@ class _Document(NamedTuple):
     language: str | None
 
 
-def _document(record: Record, config: ExtractionConfig, counts: "_Counts") -> _Document | Drop:
+def extract_record(record: Record | Drop, config: ExtractionConfig) -> Extracted:
     """One record's text in normal form, or the drop that says why there is none."""
+    if isinstance(record, Drop):
+        return Extracted(record, {})
+    counts: Counter[str] = Counter()
+    item = _document(record, config, counts)
+    if isinstance(item, _Document):
+        item = item._replace(record=record._replace(body=""))  # the text is all that is needed from here
+    return Extracted(item, +counts)
+
+
+def _document(record: Record, config: ExtractionConfig, counts: Counter[str]) -> _Document | Drop:
     text, meta, language = record.body, dict(record.meta), record.language
     if isinstance(text, bytes):
         decoded = decode(text, record.charset, markup=record.kind == "html")
         text = decoded.text
-        counts.add(f"encoding/{decoded.encoding}", 1)
-        counts.add("replaced_characters", decoded.replaced)
+        counts[f"encoding/{decoded.encoding}"] += 1
+        counts["replaced_characters"] += decoded.replaced
         if decoded.replaced:
             meta["replaced_characters"] = decoded.replaced
     if record.kind == "html":
@@ -122,7 +178,7 @@ def _document(record: Record, config: ExtractionConfig, counts: "_Counts") -> _D
             meta["title"] = page.title
     normalized = normalize(text)
     for operation, count in normalized.edits.items():
-        counts.add(f"normalized/{operation}", count)
+        counts[f"normalized/{operation}"] += count
     if not normalized.text.strip():
         return Drop(record.locator, "empty_text", "nothing is left after extraction")
     size = len(normalized.text.encode())

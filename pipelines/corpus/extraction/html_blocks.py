@@ -31,8 +31,8 @@ from pipelines.corpus.extraction.html_words import (
     SIDE,
     SUPPRESSED,
     TAG_KINDS,
+    TAGS,
     Kind,
-    Tag,
 )
 
 PROSE_LETTERS: Final = 60
@@ -81,7 +81,7 @@ GROUPS: Final = ("other", *_GROUP_TAGS)
 _GROUP_OF: Final = np.zeros(len(TAG_KINDS), np.int32)
 for _number, _tags in enumerate(_GROUP_TAGS.values(), 1):
     for _name in _tags.split():
-        _GROUP_OF[Tag[_name.upper()]] = _number
+        _GROUP_OF[TAGS[_name]] = _number
 
 HINTS: Final = (
     "navigation", "side", "foot", "head", "comment", "share", "related", "advert", "meta", "call", "media", "body",
@@ -115,7 +115,11 @@ _NODE: Final = [
     *_bins("mean letters", LENGTHS),
     *_bins("prose share", SHARES),
     *_bins("prose in own paragraphs", SHARES),
-    "is main group", "holds main group", "in main group", "beside main group", "far from main group",
+    "is main group",
+    "holds main group",
+    "in main group",
+    "beside main group",
+    "far from main group",
 ]
 FEATURES: Final = (
     *(f"leaf: {name}" for name in _LEAF),
@@ -166,9 +170,9 @@ _N_HINT, _N_LINKED, _N_MEAN, _N_SHARE, _N_OWN, _N_GROUP, _L_BELOW = (
         "leaf below hint navigation",
     )
 )
-_TEXT, _H1, _P, _MATH, _SCRIPT = int(Tag.TEXT), int(Tag.H1), int(Tag.P), int(Tag.MATH), int(Tag.SCRIPT)
+_TEXT, _H1, _P, _MATH, _SCRIPT = TAGS["text"], TAGS["h1"], TAGS["p"], TAGS["math"], TAGS["script"]
 _IS_BLOCK, _IS_BARRED = int(Kind.BLOCK), int(Kind.BARRED)
-_HEAD_TAG, _TEMPLATE = int(Tag.HEAD), int(Tag.TEMPLATE)
+_HEAD_TAG, _TEMPLATE = TAGS["head"], TAGS["template"]
 _HINT_MASK = (1 << len(HINTS)) - 1
 _ALWAYS = BODY | MAIN | MEDIA
 _STRONG = FOOT | COMMENT | LANDMARK | SUPPRESSED
@@ -181,8 +185,9 @@ _LENGTHS, _DENSITIES, _SHARES, _SYMBOLS = (
 
 class Blocks(NamedTuple):
     """Columns by block, in document order: `node` (of the flat tree; of a leaf its first text), `stop` (one past the
-    last node), `parent` (a block; -1 for none), `leaf` (1 for a run of text), `letters`, `linked`, `prose`, `group`
-    and `bits`, `suspect` (1 and 2: in a part that calls itself frame), then `features` (blocks x ROOM, numbers of FEATURES) and `many`, how many of a row hold."""
+    last node), `parent` (a block; -1 for none), `leaf` (1 for a run of text), `letters`, `linked`, `prose` (letters, of
+    all that is inside), `group` (of GROUPS), `bits` (hints), `suspect` (1, 2: strongly, weakly), then `features`
+    (blocks x ROOM, numbers of FEATURES) and `many`, how many of a row hold."""
 
     node: Array
     stop: Array
@@ -202,22 +207,21 @@ def blocks_of(page: bytes, tree: FlatTree) -> Blocks:
     """The blocks of a page's tree."""
     data = np.frombuffer(page, np.uint8)
     room = len(tree.tag) + 1
-    node, stop, parent, letters, linked, group, stops = (np.zeros(room, np.int32) for _ in range(7))
-    leaf, bits, ends = np.zeros(room, np.uint8), np.zeros(room, np.int64), np.zeros(room, np.uint8)
-    symbols, prints = np.zeros(room, np.int32), np.zeros(room, np.uint64)
-    count = int(
-        _collect(
-            data, TAG_KINDS, _GROUP_OF, *tree, node, stop, parent, leaf, letters, linked, stops, ends, symbols, prints,
-            group, bits,
-        )
-    )
-    columns = [column[:count] for column in (node, stop, parent, leaf, letters, linked)]
+    node, stop, parent, letters, linked, group, stops, symbols = (np.zeros(room, np.int32) for _ in range(8))
+    leaf, ends = np.zeros(room, np.uint8), np.zeros(room, np.uint8)
+    bits = np.zeros(room, np.int64)
+    prints: Array = np.zeros(room, np.uint64)
+    rows: tuple[Array, ...] = (node, stop, parent, leaf, letters, linked, stops, ends, symbols, prints, group, bits)
+    arguments: tuple[Any, ...] = (data, TAG_KINDS, _GROUP_OF, *tree, *rows)
+    count = int(_collect(*arguments))
+    node, stop, parent, leaf, letters, linked, stops, ends, symbols, prints, group, bits = [row[:count] for row in rows]  # type: ignore[assignment]
     prose, suspect = np.zeros(count, np.int32), np.zeros(count, np.uint8)
     features, many = np.zeros((count, ROOM), np.int16), np.zeros(count, np.int32)
-    _features(*columns[2:], stops[:count], ends[:count], symbols[:count], prints[:count], tree.tag, node[:count], group, bits, prose, suspect,
+    _features(
+        parent, leaf, letters, linked, stops, ends, symbols, prints, tree.tag, node, group, bits, prose, suspect,
         features, many,
-    )
-    return Blocks(*columns, prose, group[:count], bits[:count], suspect, features, many)
+    )  # fmt: skip
+    return Blocks(node, stop, parent, leaf, letters, linked, prose, group, bits, suspect, features, many)
 
 
 @njit(cache=True, nogil=True)
@@ -240,10 +244,14 @@ def _collect(  # type: ignore[no-untyped-def]
         this = tag[index]
         above = tree_parent[index]
         owner = block_of[above] if above >= 0 else -1
-        formula = this == _SCRIPT and stop_byte[index] - start[index] >= 8 and (
-            page[start[index]] | 32 == 109 and page[start[index] + 4] == 47  # math/tex
+        formula = (
+            this == _SCRIPT
+            and stop_byte[index] - start[index] >= 8
+            and (
+                page[start[index]] | 32 == 109 and page[start[index] + 4] == 47  # math/tex
+            )
         )
-        if this == _TEXT or this == _MATH or formula:
+        if this in (_TEXT, _MATH) or formula:
             many, points = tree_letters[index], tree_stops[index]
             if this != _TEXT:
                 many, points = 1, 0
@@ -267,7 +275,7 @@ def _collect(  # type: ignore[no-untyped-def]
                         byte = page[at]
                         if byte > 32:
                             prints[run] = (prints[run] ^ np.uint64(byte)) * np.uint64(0x100000001B3)
-                        if 59 < byte < 63 or byte > 122 and byte < 127 or 90 < byte < 97 or byte == 38:
+                        if 59 < byte < 63 or (byte > 122 and byte < 127) or 90 < byte < 97 or byte == 38:
                             symbols[run] += 1
                         elif byte == 0xA9 and at and page[at - 1] == 0xC2:
                             ends[run] |= 2
@@ -290,7 +298,7 @@ def _collect(  # type: ignore[no-untyped-def]
             index = end[index]
             continue
         kind = kinds[this]
-        if kind & _IS_BARRED or this == _HEAD_TAG or this == _TEMPLATE:
+        if kind & _IS_BARRED or this in (_HEAD_TAG, _TEMPLATE):
             index = end[index]
             continue
         if kind & _IS_BLOCK or holds[index]:
@@ -405,9 +413,7 @@ def _features(  # type: ignore[no-untyped-def]
         if above < 0:
             continue
         core[above] += core[index]
-        if tag[node[index]] == _P and not leaf[index]:
-            prose_p[above] += core[index]
-        elif leaf[index] and tag[node[above]] != _P:
+        if (tag[node[index]] == _P and not leaf[index]) or (leaf[index] and tag[node[above]] != _P):
             prose_p[above] += core[index]
     whole = max(total, 1)
     group_score = prose_p * 2
@@ -468,9 +474,7 @@ def _features(  # type: ignore[no-untyped-def]
             features[index, at + 3] = _L_GROUP + group[index]
             features[index, at + 4] = _L_H1 + (2 if first_h1 < 0 else (0 if index < first_h1 else 1))
             after = next_prose[index]
-            features[index, at + 5] = _L_NEAR + (
-                2 if previous and after else (0 if previous else (1 if after else 3))
-            )
+            features[index, at + 5] = _L_NEAR + (2 if previous and after else (0 if previous else (1 if after else 3)))
             features[index, at + 6] = _L_ABOVE + _bin(_SHARES, before / whole)
             features[index, at + 7] = _L_LEFT + _bin(_SHARES, (total - before - core[index]) / whole)
             length = _bin(_LENGTHS, letters[index])

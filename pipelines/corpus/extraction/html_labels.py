@@ -5,8 +5,8 @@ weights of its features; and, for each place where a label changes between a blo
 neighbours below one parent, a (negative) weight by the kind of place. The best labelling comes from dynamic programming
 over the tree: given a parent's label its children are a chain, so two passes with two labels each are exact. Linear.
 
-The weights are a table of names and numbers (`html_weights.tsv`), fitted by `python -m tests.benchmarks.fit_extraction`,
-which also says how well they do on hosts that they have not seen.
+The weights are a table of names and numbers (`html_weights.tsv`), fitted by `tests/benchmarks/fit_extraction.py`, which
+also says how well they do on hosts that they have not seen.
 """
 
 from pathlib import Path
@@ -55,9 +55,18 @@ CHANGE_WEIGHTS: Final = _table(tuple(f"change: {name}" for name in CHANGES))
 
 def best_labels(unary: Array, blocks: Blocks, changes: Array) -> Array:
     """1 for the kept blocks. `unary` is the score of keeping a block, `changes` the weights of CHANGES."""
-    return _decode(
-        unary, blocks.parent, blocks.leaf, blocks.group, blocks.bits, blocks.prose, blocks.letters, blocks.linked, changes
+    found: Array = _decode(
+        unary,
+        blocks.parent,
+        blocks.leaf,
+        blocks.group,
+        blocks.bits,
+        blocks.prose,
+        blocks.letters,
+        blocks.linked,
+        changes,
     )
+    return found
 
 
 @njit(cache=True, nogil=True)
@@ -69,7 +78,7 @@ def vertical(kept_above, kept, leaf, group, most, linked):  # type: ignore[no-un
         return 0 if leaf else (2 if most else 1)
     if leaf:
         return 3
-    if group == _ITEM or group == _CELL or group == _ROW:
+    if group in (_ITEM, _CELL, _ROW):
         return 6
     return 5 if linked else 4
 
@@ -158,10 +167,10 @@ def scores(features, many, weights):  # type: ignore[no-untyped-def]
 def keep(blocks: Blocks, weights: Array = WEIGHTS, changes: Array = CHANGE_WEIGHTS) -> Array:
     """The blocks of the main content, 1 for kept.
 
-    A page is never left with next to nothing: below `LEAST_PROSE` of the prose or `LEAST_SHARE` of the letters outside of
-    suspects, texts that are more than links are lifted, step by step. Where fewer than `SMALL` letters are kept of a page that
-    has five times as many, it is a list of links, or calls itself frame: then all but the frame's texts stay, else all
-    prose, else all.
+    A page is never left with next to nothing: below `LEAST_PROSE` of the prose or `LEAST_SHARE` of the letters outside
+    of suspects, texts that are more than links are lifted, step by step. Where fewer than `SMALL` letters are kept of a
+    page that has five times as many, it is a list of links, or calls itself frame: then all but the frame's texts stay,
+    else all prose, else all.
     """
     unary = scores(blocks.features, blocks.many, weights)
     leaf = blocks.leaf == 1
@@ -216,7 +225,7 @@ def _complete(labels, parent, leaf, group, letters, linked, suspect):  # type: i
             continue
         kind = group[block]
         code = kind == _CODE
-        if leaf[block] or not (code or kind == _TABLE or kind == _LIST or kind == _DEFINITIONS):
+        if leaf[block] or not (code or kind in (_TABLE, _LIST, _DEFINITIONS)):
             continue
         if suspect[block] or linked[block] * 2 > letters[block] or letters[block] == 0:
             continue

@@ -1,4 +1,4 @@
-"""Kept parts of a flat tree to plain text: paragraphs, headings, lists, tables, code and formulas as a reader sees them.
+"""Kept parts of a flat tree to plain text: paragraphs, headings, lists, tables, code, formulas as a reader sees them.
 
 - Paragraphs, headings, lists, tables and code stand between blank lines; other blocks and `<br>` begin a new line.
 - List items begin with `• ` or their number, two spaces deeper for each list around them.
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from numba import njit
 
 from pipelines.corpus.extraction.html_tree import FlatTree
-from pipelines.corpus.extraction.html_words import SUPPRESSED, TAG_KINDS, Kind, Tag
+from pipelines.corpus.extraction.html_words import SUPPRESSED, TAG_KINDS, TAGS, Kind
 
 Array = npt.NDArray[Any]
 DEEPEST_INDENT: Final = 8
@@ -29,15 +29,13 @@ ROOM_A_NODE: Final = 48
 _TRAILING = re.compile(r"[^\S\n]+(?=\n)")
 _EMPTY_LINES = re.compile(r"\n{3,}")
 
-(
-    _TEXT, _A, _BR, _IMG, _MATH, _ANNOTATION, _SCRIPT, _UL, _OL, _LI, _TABLE, _TR, _TD, _TH, _PRE, _LISTING, _PLAINTEXT,
-    _HEAD, _TEMPLATE, _MENU, _DIR, _DL,
-) = (
-    int(Tag[name])
-    for name in (
-        "TEXT A BR IMG MATH ANNOTATION SCRIPT UL OL LI TABLE TR TD TH PRE LISTING PLAINTEXT HEAD TEMPLATE MENU DIR DL"
-    ).split()
-)  # fmt: skip
+_TEXT, _A, _BR, _IMG, _MATH, _ANNOTATION, _SCRIPT, _HEAD, _TEMPLATE = (
+    TAGS[name] for name in ("text", "a", "br", "img", "math", "annotation", "script", "head", "template")
+)
+_UL, _OL, _DL, _MENU, _DIR, _LI, _TABLE, _TR, _TD, _TH = (
+    TAGS[name] for name in ("ul", "ol", "dl", "menu", "dir", "li", "table", "tr", "td", "th")
+)
+_PRE, _LISTING, _PLAINTEXT = (TAGS[name] for name in ("pre", "listing", "plaintext"))
 _BLOCK, _BARRED, _PARAGRAPH, _HEADING = int(Kind.BLOCK), int(Kind.BARRED), int(Kind.PARAGRAPH), int(Kind.HEADING)
 _SUPPRESSED = int(SUPPRESSED)
 
@@ -47,12 +45,8 @@ def render(page: bytes, tree: FlatTree, kept: Array, alt_texts: bool) -> str:
     room = len(page) + ROOM_A_NODE * len(tree.tag) + 64
     out = np.empty(room, np.uint8)
     data = np.frombuffer(page, np.uint8)
-    size = int(
-        _render(
-            data, TAG_KINDS, tree.tag, tree.parent, tree.end, tree.bits, tree.start, tree.stop, tree.letters, tree.linked, kept,
-            alt_texts, out,
-        )
-    )  # fmt: skip
+    columns = (tree.tag, tree.parent, tree.end, tree.bits, tree.start, tree.stop, tree.letters, tree.linked)
+    size = int(_render(data, TAG_KINDS, *columns, kept, alt_texts, out))
     text = out[:size].tobytes().decode("utf-8", "replace")
     if "&" in text:
         text = html.unescape(text)
@@ -64,18 +58,18 @@ def render(page: bytes, tree: FlatTree, kept: Array, alt_texts: bool) -> str:
 
 @njit(cache=True, nogil=True)
 def _is_data(tag, end, kinds, letters, table):  # type: ignore[no-untyped-def]
-    """Whether a table holds rows of cells of text only. Ends at the first table inside, so that nesting stays linear."""
+    """Whether a table holds rows of cells of text only. Ends at the first table inside: nesting stays linear."""
     rows, cells = 0, 0
     for index in range(table + 1, end[table]):
         this = tag[index]
         if this == _TR:
             rows += 1
-        elif this == _TD or this == _TH:
+        elif this in (_TD, _TH):
             for inner in range(index + 1, end[index]):
                 if letters[inner]:
                     cells += 1
                     break
-        elif this == _TABLE or this == _PRE or this == _UL or this == _OL or this == _DL or kinds[this] & _HEADING:
+        elif this in (_TABLE, _PRE, _UL, _OL, _DL) or kinds[this] & _HEADING:
             return False
     return rows >= 2 and cells >= 2 * rows - 1
 
@@ -91,9 +85,9 @@ def _tex(page, tag, end, start, stop, math):  # type: ignore[no-untyped-def]
     for index in range(math + 1, end[math]):
         if tag[index] == _ANNOTATION and stop[index] - start[index] >= 5:
             last = stop[index]  # application/x-tex
-            if page[last - 3] | 32 == 116 and page[last - 2] | 32 == 101 and page[last - 1] | 32 == 120:
-                if index + 1 < end[index] and tag[index + 1] == _TEXT:
-                    return start[index + 1], stop[index + 1], False
+            is_tex = page[last - 3] | 32 == 116 and page[last - 2] | 32 == 101 and page[last - 1] | 32 == 120
+            if is_tex and index + 1 < end[index] and tag[index + 1] == _TEXT:
+                return start[index + 1], stop[index + 1], False
     if stop[math] > start[math]:
         return start[math], stop[math], False
     return -1, -1, False
@@ -112,7 +106,7 @@ def is_mark(page, start, stop):  # type: ignore[no-untyped-def]
         return byte == 35 or byte == 94 or byte == 42
     if width == 2:
         return page[start] == 0xC2 and (page[start + 1] == 0xB6 or page[start + 1] == 0xA7)
-    return width == 4 and page[start] == 0xF0 or width == 6 and page[start] == 38 and page[start + 1] == 112
+    return (width == 4 and page[start] == 0xF0) or (width == 6 and page[start] == 38 and page[start + 1] == 112)
 
 
 @njit(cache=True, nogil=True)
@@ -132,9 +126,9 @@ def _render(  # type: ignore[no-untyped-def]
             depth -= 1
             this = tag[stack[depth]]
             gap = max(gap, 2 if kinds[this] & _PARAGRAPH else 1)
-            if this == _PRE or this == _LISTING or this == _PLAINTEXT:
+            if this in (_PRE, _LISTING, _PLAINTEXT):
                 pre -= 1
-            elif this == _UL or this == _OL or this == _MENU or this == _DIR:
+            elif this in (_UL, _OL, _MENU, _DIR):
                 lists -= 1
             elif this == _LI:
                 bullet = False
@@ -160,8 +154,6 @@ def _render(  # type: ignore[no-untyped-def]
                 index += 1
                 continue
             verbatim = pre > 0 and not formula
-            if pre and size and breaks == 0 and gap == 0:
-                pass
             at = first
             if not verbatim:
                 while at < last and (page[at] == 32 or 9 <= page[at] <= 13):
@@ -202,7 +194,7 @@ def _render(  # type: ignore[no-untyped-def]
                     ordered = False
                     for level in range(depth - 1, -1, -1):
                         owner = tag[stack[level]]
-                        if owner == _OL or owner == _UL or owner == _MENU or owner == _DIR:
+                        if owner in (_OL, _UL, _MENU, _DIR):
                             ordered = owner == _OL
                             break
                     if ordered:
@@ -259,7 +251,7 @@ def _render(  # type: ignore[no-untyped-def]
                         size += 1
             index = end[index]
             continue
-        if kind & _BARRED or this == _HEAD or this == _TEMPLATE:
+        if kind & _BARRED or this in (_HEAD, _TEMPLATE):
             index = end[index]
             continue
         if this == _BR:
@@ -274,9 +266,9 @@ def _render(  # type: ignore[no-untyped-def]
             if depth < len(stack) and end[index] > index + 1:
                 stack[depth] = index
                 depth += 1
-                if this == _PRE or this == _LISTING or this == _PLAINTEXT:
+                if this in (_PRE, _LISTING, _PLAINTEXT):
                     pre += 1
-                elif this == _UL or this == _OL or this == _MENU or this == _DIR:
+                elif this in (_UL, _OL, _MENU, _DIR):
                     numbers[lists] = 0
                     lists += 1
                 elif this == _LI:
@@ -289,7 +281,7 @@ def _render(  # type: ignore[no-untyped-def]
                 elif this == _TR:
                     row_started, cell = False, -1
                     cells_written = 0
-            if (this == _TD or this == _TH) and index < table_end:
+            if (this in (_TD, _TH)) and index < table_end:
                 cell += 1
         elif bits[index] & _SUPPRESSED:
             quiet_until = max(quiet_until, end[index])

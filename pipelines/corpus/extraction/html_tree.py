@@ -26,8 +26,8 @@ from pipelines.corpus.extraction.html_words import (
     TAG_KEYS,
     TAG_KINDS,
     TAG_VALUES,
+    TAGS,
     Kind,
-    Tag,
     name_hash,
 )
 
@@ -37,7 +37,7 @@ Array = npt.NDArray[Any]
 
 
 class FlatTree(NamedTuple):
-    """Columns by node: `tag` (`Tag`; `TEXT` for text), `parent` (-1 for none), `end` (one past the last descendant),
+    """Columns by node: `tag` (`TAGS`; `text` for text), `parent` (-1 for none), `end` (one past the last descendant),
     `bits` (hints), `start` and `stop` (bytes of a text, or of the attribute value that counts for the tag), `letters`
     (bytes of text that are no white space, two-byte characters counted once), `stops` (commas and ends of sentences),
     `linked` (1 inside of a link)."""
@@ -58,38 +58,21 @@ def flat_tree(page: bytes) -> FlatTree:
     data = np.frombuffer(page, np.uint8)
     room = page.count(b"<") * 2 + 2
     columns = [np.zeros(room, kind) for kind in (np.int16, *[np.int32] * 2, np.int64, *[np.int32] * 4, np.uint8)]
-    nodes = int(
-        _build(data, TAG_KEYS, TAG_VALUES, TAG_KINDS, HINT_KEYS, HINT_VALUES, ROLE_KEYS, ROLE_VALUES, *columns)
-    )
+    nodes = int(_build(data, TAG_KEYS, TAG_VALUES, TAG_KINDS, HINT_KEYS, HINT_VALUES, ROLE_KEYS, ROLE_VALUES, *columns))
     return FlatTree(*(column[:nodes] for column in columns))
 
 
-_CLASS, _ID, _ROLE, _STYLE, _ALT, _LANG, _TYPE, _ITEMPROP, _ALTTEXT, _ENCODING, _ARIA, _HIDDEN_NAME, _DISPLAY = (
-    np.uint64(name_hash(name.encode()))
-    for name in (
-        "class id role style alt lang type itemprop alttext encoding aria-hidden hidden display"
-    ).split()
+_CLASS, _ID, _ROLE, _STYLE, _ALT, _LANG, _TYPE, _ITEMPROP, _ALTTEXT, _ENCODING, _ARIA, _HIDDEN_NAME = (
+    np.uint64(name_hash(name))
+    for name in b"class id role style alt lang type itemprop alttext encoding aria-hidden hidden".split()
 )
-_TEXT, _A, _P, _LI, _DT, _DD, _OPTION, _HEAD, _HTML, _BODY = (
-    int(tag) for tag in (Tag.TEXT, Tag.A, Tag.P, Tag.LI, Tag.DT, Tag.DD, Tag.OPTION, Tag.HEAD, Tag.HTML, Tag.BODY)
+_TEXT, _A, _P, _LI, _DT, _DD, _OPTION, _HEAD, _HTML, _BODY, _TABLE, _TR, _TD, _TH = (
+    TAGS[name]
+    for name in ("text", "a", "p", "li", "dt", "dd", "option", "head", "html", "body", "table", "tr", "td", "th")
 )
-_TABLE, _TR, _TD, _TH, _SCRIPT, _IMG, _MATH, _SVG, _TITLE, _ANNOTATION, _BUTTON = (
-    int(tag)
-    for tag in (
-        Tag.TABLE,
-        Tag.TR,
-        Tag.TD,
-        Tag.TH,
-        Tag.SCRIPT,
-        Tag.IMG,
-        Tag.MATH,
-        Tag.SVG,
-        Tag.TITLE,
-        Tag.ANNOTATION,
-        Tag.BUTTON,
-    )
+_SCRIPT, _IMG, _MATH, _SVG, _TITLE, _ANNOTATION, _DIV, _ADDRESS = (
+    TAGS[name] for name in ("script", "img", "math", "svg", "title", "annotation", "div", "address")
 )
-_DIV, _ADDRESS = int(Tag.DIV), int(Tag.ADDRESS)
 _VOID, _BLOCK, _RAW, _PART, _HEADING, _META = (
     int(kind) for kind in (Kind.VOID, Kind.BLOCK, Kind.RAW, Kind.TABLE_PART, Kind.HEADING, Kind.METADATA)
 )
@@ -223,8 +206,10 @@ def _build(  # type: ignore[no-untyped-def]
                 if byte == 38:
                     # A character reference is one letter, a no-break space none.
                     behind = at + 1
-                    while behind < size and behind < at + 10 and (
-                        48 <= page[behind] <= 57 or 97 <= page[behind] | 32 <= 122 or page[behind] == 35
+                    while (
+                        behind < size
+                        and behind < at + 10
+                        and (48 <= page[behind] <= 57 or 97 <= page[behind] | 32 <= 122 or page[behind] == 35)
                     ):
                         behind += 1
                     if behind < size and page[behind] == 59:
@@ -243,8 +228,7 @@ def _build(  # type: ignore[no-untyped-def]
                         if byte == 0xE3 and at + 2 < size and page[at + 1] == 0x80 and page[at + 2] in (0x81, 0x82):
                             points += 1
                         elif byte == 0xEF and at + 2 < size and page[at + 1] == 0xBC:
-                            if page[at + 2] in (0x8C, 0x81, 0x9F, 0x9B):
-                                points += 1
+                            points += 1 if page[at + 2] in (0x8C, 0x81, 0x9F, 0x9B) else 0
                         if byte >= 0xE0:
                             many += 2
                 at += 1
@@ -292,9 +276,7 @@ def _build(  # type: ignore[no-untyped-def]
             at += 1
             continue
         name_stop = name_at
-        while (
-            name_stop < size and not _space(page[name_stop]) and page[name_stop] != 47 and page[name_stop] != 62
-        ):
+        while name_stop < size and not _space(page[name_stop]) and page[name_stop] != 47 and page[name_stop] != 62:
             name_stop += 1
         name = _hash(page, name_at, name_stop)
         this = int(_look_up(tag_keys, tag_values, name))
@@ -342,9 +324,9 @@ def _build(  # type: ignore[no-untyped-def]
             if closing or width < 2 or width > 11:
                 continue
             attribute = _hash(page, attribute_at, attribute_stop)
-            if attribute == _CLASS or attribute == _ID:
+            if attribute in (_CLASS, _ID):
                 node_bits |= _word_bits(page, first, last, hint_keys, hint_values)
-            elif attribute == _ROLE or attribute == _ITEMPROP:
+            elif attribute in (_ROLE, _ITEMPROP):
                 node_bits |= _look_up(role_keys, role_values, _hash(page, first, last))
             elif attribute == _STYLE:
                 if _hides(page, first, last):
@@ -363,7 +345,7 @@ def _build(  # type: ignore[no-untyped-def]
             ):
                 value_start, value_stop = first, last
         if closing:
-            if this == _BODY or this == _HTML:
+            if this in (_BODY, _HTML):
                 continue
             part = kind & _PART
             index = top - 1
@@ -393,7 +375,7 @@ def _build(  # type: ignore[no-untyped-def]
                 links -= 1 if open_tag[top] == _A else 0
                 foreign -= 1 if open_tag[top] == _SVG or open_tag[top] == _MATH else 0
             continue
-        if this == _HTML or this == _BODY:
+        if this in (_HTML, _BODY):
             # The first of each is an element; more only add to what there is.
             if count and (this == _HTML or seen_body):
                 continue
@@ -422,32 +404,31 @@ def _build(  # type: ignore[no-untyped-def]
                 index = top - 1
                 while index >= 0 and open_tag[index] != _TABLE:
                     other = open_tag[index]
-                    cell = other == _TD or other == _TH
-                    if cell or (this != _TD and this != _TH and other == _TR) or other == this:
-                        cut = index
-                    elif this != _TD and this != _TH and this != _TR and open_kind[index] & _PART:
+                    cell = other in (_TD, _TH)
+                    if (
+                        cell
+                        or (this != _TD and this != _TH and other == _TR)
+                        or other == this
+                        or (this != _TD and this != _TH and this != _TR and open_kind[index] & _PART)
+                    ):
                         cut = index
                     index -= 1
             elif kind & _BLOCK:
-                if this == _LI or this == _DT or this == _DD:
+                if this in (_LI, _DT, _DD):
                     index = top - 1
                     while index >= 0:
                         other = open_tag[index]
-                        if other == this or (this != _LI and (other == _DT or other == _DD)):
+                        if other == this or (this != _LI and (other in (_DT, _DD))):
                             cut = index
                             break
-                        if open_kind[index] & (_BLOCK | _PART) and not (
-                            other == _P or other == _DIV or other == _ADDRESS
-                        ):
+                        if open_kind[index] & (_BLOCK | _PART) and other not in (_P, _DIV, _ADDRESS):
                             break
                         index -= 1
                 if cut == top:
                     index = top - 1
                     while index >= 0 and not open_kind[index] & (_PART | _BLOCK):
                         index -= 1
-                    if index >= 0 and (
-                        open_tag[index] == _P or (kind & _HEADING and open_kind[index] & _HEADING)
-                    ):
+                    if index >= 0 and (open_tag[index] == _P or (kind & _HEADING and open_kind[index] & _HEADING)):
                         cut = index
         while top > cut:
             top -= 1
@@ -459,7 +440,7 @@ def _build(  # type: ignore[no-untyped-def]
         if kind & _RAW and not foreign:
             first = at
             at = _raw_end(page, at, name_at, name_stop)
-            if this == _TITLE or this == _SCRIPT and at > first:
+            if this == _TITLE or (this == _SCRIPT and at > first):
                 tag[count], parent[count], end[count] = _TEXT, count - 1, count + 1
                 start[count], stop[count] = first, at
                 end[count - 1] = count + 1
@@ -472,7 +453,7 @@ def _build(  # type: ignore[no-untyped-def]
             continue
         open_node[top], open_name[top], open_tag[top], open_kind[top] = count - 1, name, this, kind
         links += 1 if this == _A else 0
-        foreign += 1 if this == _SVG or this == _MATH else 0
+        foreign += 1 if this in (_SVG, _MATH) else 0
         top += 1
     while top:
         top -= 1

@@ -5,7 +5,7 @@ The words are those that themes, frameworks and publishing systems of every lang
 everywhere); none belongs to a site.
 """
 
-from enum import IntEnum, IntFlag
+from enum import IntFlag
 from typing import Final
 
 import numpy as np
@@ -47,18 +47,35 @@ _KINDS: Final = {
     Kind.BLOCK | Kind.BARRED: "select optgroup option datalist",
     Kind.BARRED: "button svg canvas audio video object map progress meter rp",
     Kind(0): "text a b i u s em strong small big font tt code kbd samp var sub sup span q cite abbr time math "
-    "annotation label img_text ins del mark",
+    "annotation label ins del mark",
 }
 _NAMES: Final = ("unknown", *(name for names in _KINDS.values() for name in names.split()))
-Tag = IntEnum("Tag", {name.upper(): number for number, name in enumerate(_NAMES)})  # type: ignore[misc]
-"""Numbers of the elements; `TEXT` is a text node, `UNKNOWN` an element of any other name."""
+TAGS: Final = {name: number for number, name in enumerate(_NAMES)}
+"""Numbers of the elements; `text` is a text node, `unknown` an element of any other name."""
 TAG_KINDS: Final = np.array(
     [0, *(int(kind) for kind, names in _KINDS.items() for _ in names.split())],
     np.int32,
 )
 
-NAVIGATION, SIDE, FOOT, HEAD, COMMENT, SHARE, RELATED, ADVERT, META, CALL, MEDIA, BODY, HIDDEN, LANDMARK, MAIN, BIO, \
-    SUPPRESSED = (1 << shift for shift in range(17))
+(
+    NAVIGATION,
+    SIDE,
+    FOOT,
+    HEAD,
+    COMMENT,
+    SHARE,
+    RELATED,
+    ADVERT,
+    META,
+    CALL,
+    MEDIA,
+    BODY,
+    HIDDEN,
+    LANDMARK,
+    MAIN,
+    BIO,
+    SUPPRESSED,
+) = (1 << shift for shift in range(17))
 _PREFIX: Final = 1 << 62
 
 HINTS: Final = {

@@ -1,0 +1,217 @@
+"""Calls that can be killed: a function over many items in a process of its own, where a bad item costs its own limit.
+
+No signal and no thread stops a regular expression or a compiled kernel; only the end of its process does. So items go
+in bundles to one child, which sets the kernel's limits anew before each of them: processor seconds (`RLIMIT_CPU`, the
+kernel ends the process) and address space (`RLIMIT_AS`, an allocation fails). When a child dies, its bundle is
+repeated item by item in a new one; the item that dies again is answered with `Stopped`, all others with their result.
+While the child computes, the caller reads ahead one bundle.
+
+Processor time, not time on the clock, so that a busy machine stops nobody; a child that neither computes nor answers
+is killed after `STILL` times its limits. A bundle costs a pickle each way (0.2 ms for 200 KB), a death about 2 s.
+The child ends with the process that started it.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
+
+from resources.lifeline import die_with_parent_process
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+STILL: Final = 6
+START_SECONDS: Final = 300.0
+"""For the imports and the compilation of kernels in the child's first moments, on a machine that never ran them."""
+BUNDLE_ITEMS: Final = 64
+BUNDLE_BYTES: Final = 1 << 20
+
+
+class Limits(NamedTuple):
+    """Of one item: processor seconds, and bytes of address space beyond what the idle process has."""
+
+    seconds: int
+    memory: int
+
+
+class Stopped(NamedTuple):
+    """An item that was given up. `crash` is a process that died of anything but its limits."""
+
+    reason: Literal["time", "memory", "crash"]
+    detail: str
+
+
+class KillableProcess(Generic[Item, Result]):
+    """A child that applies `function` to items. `warm` runs once in each new child, without limits."""
+
+    def __init__(self, function: Callable[[Item], Result], limits: Limits, warm: Callable[[], object]) -> None:
+        self._function, self._limits, self._warm = function, limits, warm
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._pipe: Connection | None = None
+
+    def map(self, items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[Result | Stopped]:
+        """`function` of every item, in order, or why there is none; `size(item)` in bytes cuts bundles.
+
+        An exception of `function` other than MemoryError is raised here.
+        """
+        bundles = _bundles(items, size)
+        bundle = next(bundles, None)
+        while bundle is not None:
+            sent = self._send(bundle)
+            following = next(bundles, None)
+            yield from self._answers(bundle, sent)
+            bundle = following
+
+    def close(self) -> None:
+        """End the child."""
+        if self._pipe is not None:
+            self._pipe.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+        self._pipe = self._process = None
+
+    def _answers(self, bundle: list[Item], sent: bool) -> Iterator[Result | Stopped]:
+        answers = self._receive(len(bundle)) if sent else None
+        if isinstance(answers, list):
+            yield from answers
+            return
+        for item in bundle:
+            answer = self._receive(1) if self._send([item]) else None
+            if isinstance(answer, list):
+                yield from answer
+            else:
+                yield answer or Stopped("crash", "the process died before it took the document")
+
+    def _send(self, bundle: list[Item]) -> bool:
+        pipe = self._started()
+        try:
+            pipe.send(bundle)
+        except OSError:
+            self.close()
+            return False
+        return True
+
+    def _receive(self, items: int) -> list[Result | Stopped] | Stopped:
+        """The answers to a bundle, or how the child died over it."""
+        pipe, process = self._pipe, self._process
+        assert pipe is not None and process is not None
+        try:
+            if not pipe.poll(STILL * self._limits.seconds * items):
+                self.close()
+                return Stopped("time", f"no answer for {STILL} times {self._limits.seconds} s")
+            answers = pipe.recv()
+        except (EOFError, OSError):
+            process.join()
+            code = process.exitcode
+            self.close()
+            if code == -signal.SIGXCPU:
+                return Stopped("time", f"more than {self._limits.seconds} s of processor time")
+            if code == -signal.SIGKILL:
+                return Stopped("memory", "killed from outside, most often for memory")
+            return Stopped("crash", f"the process ended with code {code}")
+        if isinstance(answers, BaseException):
+            raise answers
+        found: list[Result | Stopped] = answers
+        return found
+
+    def _started(self) -> Connection:
+        if self._pipe is not None and self._process is not None and self._process.is_alive():
+            return self._pipe
+        self.close()
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=_serve, args=(theirs, self._function, self._limits, self._warm), name="killable", daemon=True
+        )
+        process.start()
+        theirs.close()
+        self._pipe, self._process = ours, process
+        try:
+            ready = ours.poll(START_SECONDS) and ours.recv()
+        except (EOFError, OSError):
+            ready = False
+        if ready is not True:
+            process.join(1.0)
+            code = process.exitcode
+            self.close()
+            raise (
+                ready
+                if isinstance(ready, BaseException)
+                else RuntimeError(
+                    f"a process for {self._function} did not start within {START_SECONDS:.0f} s (exit code {code})"
+                )
+            )
+        return ours
+
+
+def _bundles(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
+    bundle: list[Item] = []
+    weight = 0
+    for item in items:
+        bundle.append(item)
+        weight += size(item)
+        if weight >= BUNDLE_BYTES or len(bundle) >= BUNDLE_ITEMS:
+            yield bundle
+            bundle, weight = [], 0
+    if bundle:
+        yield bundle
+
+
+def _serve(pipe: Connection, function: Callable[[Any], Any], limits: Limits, warm: Callable[[], object]) -> None:
+    """The child: bundles in, lists of answers out."""
+    threading.Thread(target=die_with_parent_process, name="owner", daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        warm()
+    except BaseException as error:
+        pipe.send(error)
+        return
+    pipe.send(True)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            bundle = pipe.recv()
+            try:
+                answers: Any = [_limited(function, item, limits) for item in bundle]
+            except Exception as error:
+                answers = error
+            _unlimited()
+            pipe.send(answers)
+
+
+def _limited(function: Callable[[Any], Any], item: Any, limits: Limits) -> Any:
+    # The limit is in whole seconds of the process: what it has used, rounded up, and the item's own.
+    _set(resource.RLIMIT_CPU, int(time.process_time()) + 1 + limits.seconds)
+    if sys.platform == "linux":
+        _set(resource.RLIMIT_AS, _address_space() + limits.memory)
+    try:
+        return function(item)
+    except MemoryError:
+        return Stopped("memory", f"more than {limits.memory} bytes")
+
+
+def _unlimited() -> None:
+    _set(resource.RLIMIT_CPU, resource.RLIM_INFINITY)
+    _set(resource.RLIMIT_AS, resource.RLIM_INFINITY)
+
+
+def _set(kind: int, soft: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    if hard != resource.RLIM_INFINITY:
+        soft = hard if soft == resource.RLIM_INFINITY else min(soft, hard)
+    resource.setrlimit(kind, (soft, hard))
+
+
+def _address_space() -> int:
+    """Bytes of this process's address space now."""
+    return int(Path("/proc/self/statm").read_bytes().split()[0]) * os.sysconf("SC_PAGE_SIZE")
