@@ -214,7 +214,7 @@ def blocks_of(page: bytes, tree: FlatTree) -> Blocks:
     rows: tuple[Array, ...] = (node, stop, parent, leaf, letters, linked, stops, ends, symbols, prints, group, bits)
     arguments: tuple[Any, ...] = (data, TAG_KINDS, _GROUP_OF, *tree, *rows)
     count = int(_collect(*arguments))
-    node, stop, parent, leaf, letters, linked, stops, ends, symbols, prints, group, bits = [row[:count] for row in rows]  # type: ignore[assignment]
+    node, stop, parent, leaf, letters, linked, stops, ends, symbols, prints, group, bits = [row[:count] for row in rows]
     prose, suspect = np.zeros(count, np.int32), np.zeros(count, np.uint8)
     features, many = np.zeros((count, ROOM), np.int16), np.zeros(count, np.int32)
     _features(

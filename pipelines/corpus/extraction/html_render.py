@@ -125,7 +125,8 @@ def _render(  # type: ignore[no-untyped-def]
         while depth and end[stack[depth - 1]] <= index:
             depth -= 1
             this = tag[stack[depth]]
-            gap = max(gap, 2 if kinds[this] & _PARAGRAPH else 1)
+            inner = lists > 1 and this in (_UL, _OL)  # a list in a list stands close
+            gap = max(gap, 2 if kinds[this] & _PARAGRAPH and not inner else 1)
             if this in (_PRE, _LISTING, _PLAINTEXT):
                 pre -= 1
             elif this in (_UL, _OL, _MENU, _DIR):
@@ -262,7 +263,8 @@ def _render(  # type: ignore[no-untyped-def]
                 breaks += 1
             space = False
         elif kind & _BLOCK:
-            gap = max(gap, 2 if kind & _PARAGRAPH else 1)
+            inner = lists > 0 and this in (_UL, _OL)
+            gap = max(gap, 2 if kind & _PARAGRAPH and not inner else 1)
             if depth < len(stack) and end[index] > index + 1:
                 stack[depth] = index
                 depth += 1

@@ -1,80 +1,84 @@
 """Pages to text: quality against gold, structure kept, and hostile structure refused before it costs anything."""
 
-import io
-import json
+import pydoc
 import re
 import time
-from collections import Counter
+import zipfile
+from functools import cache
 
 import pytest
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from resiliparse.parse.html import HTMLTree
 
-from pipelines.corpus.acquisition.config import ReaderConfig
-from pipelines.corpus.acquisition.readers import read_records
-from pipelines.corpus.acquisition.records import Record
 from pipelines.corpus.extraction.config import ExtractionConfig
-from pipelines.corpus.extraction.encoding import decode
-from pipelines.corpus.extraction.html import Page, Refusal, _depth, extract_page
+from pipelines.corpus.extraction.html import Page, Refusal, extract_page
 from pipelines.corpus.extraction.html_guard import html_bounds
+from tests.pipelines.corpus.extraction.gold import GoldPage, gold_pages, shingle_f1
 from tests.shared_data import shared
 
 CONFIG = ExtractionConfig()
 
 
-def shingles(text: str) -> Counter[tuple[str, ...]]:
-    words = re.findall(r"\w+", text)
-    return Counter(tuple(words[at : at + 4]) for at in range(max(1, len(words) - 3)))
-
-
-def shingle_f1(pairs: list[tuple[str, str]]) -> float:
-    """F1 of mean precision and mean recall over 4-gram shingles, as the article-extraction benchmark computes it."""
-    precision = recall = 0.0
-    for gold, found in pairs:
-        wanted, got = shingles(gold), shingles(found)
-        common = sum((wanted & got).values())
-        precision += common / sum(got.values())
-        recall += common / sum(wanted.values())
-    precision, recall = precision / len(pairs), recall / len(pairs)
-    return 2 * precision * recall / (precision + recall)
-
-
-def real_pages() -> list[tuple[str, str]]:
-    """(gold text, HTML) of the benchmark's pages."""
-    with shared("html_gold/gold.jsonl.zst").open("rb") as stream:
-        lines = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(stream), encoding="utf-8")
-        gold = {row["url"]: row["text"] for row in map(json.loads, lines)}
-    records = read_records(shared("html_gold/real-pages.warc.gz"), "x", ReaderConfig(format="warc"))
-    return [
-        (gold[record.url], decode(record.body, record.charset, markup=True).text)
-        for record in records
-        if isinstance(record, Record) and isinstance(record.body, bytes) and record.url is not None
-    ]
+@cache
+def real_pages() -> list[GoldPage]:
+    return gold_pages()
 
 
 def test_quality_on_real_pages() -> None:
-    """0.934 measured; the same measure gives trafilatura 0.958 by the benchmark's own table."""
+    """0.968 on all, 0.963 on the half that was not fitted; trafilatura 2.3.1 has 0.960, resiliparse's defaults 0.896."""
     pages = real_pages()
     assert len(pages) == 181
-    found = [extract_page(html, CONFIG) for _, html in pages]
-    assert all(isinstance(page, Page) for page in found)
-    pairs = [(gold, page.text) for (gold, _), page in zip(pages, found, strict=True) if isinstance(page, Page)]
-    assert shingle_f1(pairs) > 0.93
+    found = {page.url: extract_page(page.html, CONFIG) for page in pages}
+    pairs = {page: (page.text, text.text) for page in pages if isinstance(text := found[page.url], Page)}
+    assert len(pairs) == 181
+    assert shingle_f1(list(pairs.values())) > 0.96
+    assert shingle_f1([pair for page, pair in pairs.items() if not page.fitted]) > 0.955
+
+
+def test_pages_of_other_kinds_and_languages_keep_their_text() -> None:
+    """Documentation in four languages, where every page's text without its frame is known from the page's own marks."""
+    kept = {}
+    for archive, frame, main in (
+        ("python_docs_en", "a.headerlink", "div[role=main]"),
+        ("debian_faq_en_zh_ja_fr", ".navheader, .navfooter", "body"),
+    ):
+        with zipfile.ZipFile(shared(f"crawl_site/{archive}.zip")) as pages:
+            for name in pages.namelist():
+                html = pages.read(name).decode("utf-8", "replace")
+                page = extract_page(html, CONFIG)
+                tree = HTMLTree.parse(html)
+                for node in tree.document.query_selector_all(f"script, style, {frame}"):
+                    node.parent.remove_child(node)
+                wanted = "".join(tree.document.query_selector(main).text.split())
+                assert isinstance(page, Page)
+                kept[name] = len("".join(page.text.split())) / len(wanted)
+    shares = sorted(kept.values())
+    assert len(shares) > 140
+    assert shares[len(shares) // 2] > 0.9
+    # Contents pages are lists of links.
+    assert [name for name, share in kept.items() if share < 0.3 and "index" not in name] == []
+
+
+def text_of(html: str, **settings: bool) -> str:
+    page = extract_page(html, CONFIG.model_copy(update=settings))
+    assert isinstance(page, Page)
+    return page.text
+
+
+PROSE = "This is a sentence of some length, with a comma in it, and it goes on for a while before it ends. "
 
 
 def test_structure_is_kept() -> None:
     html = """<html lang="en-GB"><head><title> A
-    title </title></head><body><nav><a href=/>Home</a></nav><main><h1>Heading</h1><p>First paragraph.</p>
+    title &amp; more</title></head><body><nav><a href=/>Home</a></nav><main><h1>Heading</h1><p>First paragraph.</p>
     <ul><li>The first item of the list is a sentence.</li><li>The second item is another one.</li></ul><pre>def f(x):
     return x &lt; 1
 </pre><table><tr><td>a</td><td>b</td></tr></table><p>Last.</p></main><footer>Imprint</footer></body></html>"""
     page = extract_page(html, CONFIG)
     assert isinstance(page, Page)
-    assert (page.title, page.language) == ("A title", "en-GB")
+    assert (page.title, page.language) == ("A title & more", "en-GB")
     for kept in (
-        "Heading\n",
         "First paragraph.",
         "• The first item of the list is a sentence.\n",
         "• The second item",
@@ -87,6 +91,86 @@ def test_structure_is_kept() -> None:
     assert "Imprint" not in page.text
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (f"<p>{PROSE}<p>{PROSE}", f"{PROSE.strip()}\n\n{PROSE.strip()}"),
+        (f"{PROSE}<br>{PROSE}<br><br>{PROSE}", f"{PROSE.strip()}\n{PROSE.strip()}\n\n{PROSE.strip()}"),
+        ("<table><tr><th>a<th>b<tr><td>1<td>2</table>", "a | b\n1 | 2"),
+        ("<table><tr><td><pre>x\n  y</pre><td>&nbsp;<td><p>z</table>", "x\n  y\n\nz"),
+        ("<ol><li>one<ul><li>in</ul><li>two</ol>", "1. one\n  • in\n2. two"),
+        ("<pre>\n  a\n\n\n\tb   c</pre>", "  a\n\n\tb   c"),
+        ("<pre><div>a = 1</div><div>  b</div></pre>", "a = 1\n  b"),
+        ("a&nbsp;&nbsp;b<br>&nbsp;<br>\xa0\t\t<br>&nbsp;c", "a  b\n\n c"),
+        (
+            "<p>where <math><mi>x</mi><semantics><annotation encoding='application/x-tex'>x^2</annotation></math> is",
+            "where $x^2$ is",
+        ),
+        ("<p>so <math alttext='y &lt; 1'><mi>y</mi></math>.", "so $y < 1$."),
+        ("<p>then <math><mi>a</mi><mo>+</mo><mi>b</mi></math>", "then a+b"),
+        ("<p>x <script type='math/tex'>\\alpha</script> y", "x $\\alpha$ y"),
+        ("<h2>Name<a href=#n>¶</a></h2><p>text", "Name\n\ntext"),
+        ("one<script>var x = '<p>';</script><style>p{}</style><!-- > no --> two", "one two"),
+        ("<p>a<b>b</b>c<i> d</i>\n e<button>Press</button>", "abc d e"),
+        ("1 < 2 <3 </> &lt;b&gt; &copy;", "1 < 2 <3 &lt;b&gt; ©".replace("&lt;", "<").replace("&gt;", ">")),
+    ],
+)
+def test_rendering(body: str, expected: str) -> None:
+    assert text_of(f"<body>{body}</body>", main_content=False) == expected
+
+
+def test_what_stands_in_kept_text_is_kept() -> None:
+    """Code, tables and lists between paragraphs stay, whatever they look like alone."""
+    page = f"""<body><div class=menu><a href=1>One</a> <a href=2>Two</a></div><div class=page><p>{PROSE}{PROSE}
+    <div class=highlight><pre>x = {{}};</pre></div><p>{PROSE}<table><tr><td>1<td>2<tr><td>3<td>4</table><p>{PROSE}
+    <ul><li>ab<li>cd</ul><p>{PROSE}</div><div class=footer>Imprint, and more. All of it, of course, as ever.</div>"""
+    text = text_of(page)
+    assert "x = {};" in text
+    assert "1 | 2\n3 | 4" in text
+    assert "• ab\n• cd" in text
+    assert "Imprint" not in text and "Two" not in text
+
+
+def test_comments_only_when_asked_for() -> None:
+    page = f"""<body><article>{"".join(f"<p>{PROSE} {n}" for n in range(9))}</article>
+    <div id=comments>{"".join(f"<div class=comment><p>I disagree, as so often, with number {n}.</div>" for n in range(5))}</div>"""
+    assert "disagree" not in text_of(page)
+    assert text_of(page, comments=True).count("disagree") == 5
+
+
+def test_a_page_of_posts_is_no_page_of_comments() -> None:
+    posts = "".join(f"<div class=comment><span class=author>A{n}</span><p>{PROSE}{n}. {PROSE}</div>" for n in range(9))
+    text = text_of(f"<body><div class=nav><a href=/>Forum</a></div><div class=thread>{posts}</div>")
+    assert text.count("This is a sentence") >= 9
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<ul>" + "".join(f"<li><a href={n}>Chapter {n} of the book</a>" for n in range(20)) + "</ul>",
+        "<table>" + "".join(f"<tr><td>{n}<td>{n * n}" for n in range(60)) + "</table>",
+        "<pre>" + "\n".join(f"line {n}" for n in range(60)) + "</pre>",
+        "<div class=sidebar><div class=footer>" + PROSE * 5 + "</div></div>",
+        "<p>Short.",
+    ],
+)
+def test_pages_without_prose_are_not_empty(body: str) -> None:
+    text = text_of(f"<html><body>{body}</body></html>")
+    assert len("".join(text.split())) > 0.5 * len("".join(HTMLTree.parse(body).body.text.split()))
+
+
+def test_pydoc_pages_read_as_text() -> None:
+    """Pages of Python's documentation server: layout tables, no-break spaces, `<br>` for lines, a bar above."""
+    page = pydoc._url_handler("/textwrap.html")
+    text = text_of(page)
+    assert "    def wrap(" not in text and "wrap(text, width=70, **kwargs)" in text
+    assert "Wrap a single paragraph of text, returning a list of wrapped lines.\n\nReformat" in text
+    assert "Module Index" not in text and "Linux" not in text
+    assert not re.search(r"\n[ \t\xa0]+\n|\n\n\n|\xa0", text)
+    lines = [line for line in text.split("\n") if line]
+    assert len(lines) - len(set(lines)) < 0.3 * len(lines)  # the threshold of Gopher's rule
+
+
 HOSTILE = {
     "nested": ("<div>" * 100_000, "html_too_deep"),
     "nested, with false ends": ("<div></x>" * 100_000, "html_too_deep"),
@@ -94,7 +178,6 @@ HOSTILE = {
     "nested tables": ("<table><tr><td>" * 3000, "html_too_deep"),
     "nested table, false ends": ("<div><table><tr><td></div>" * 2000, "html_too_deep"),
     "nested in svg": ("<svg>" + "<td>" * 3000, "html_too_deep"),
-    "self-closed in svg": ("<svg><foreignObject>" + "<x/>" * 3000, "html_too_deep"),
     "nested in comments that end at once": ("<!-->" + "<div>" * 3000 + "-->", "html_too_deep"),
     "nested behind a quote in a comment": ('<!-- <a x=" -->' + "<div>" * 3000, "html_too_deep"),
     "nested behind a quote in a script": ('<script><a x="</script>' + "<div>" * 3000, "html_too_deep"),
@@ -131,6 +214,7 @@ def test_hostile_structure_is_refused_quickly(name: str) -> None:
         "<table>" + "<tr><td>x<td>y" * 20_000 + "</table>",
         "<a name=x>" * 1500 + "text",
         "<svg>" + "<path d='M0'/>" * 5000 + "</svg><p>text</p>",
+        "<svg><foreignObject>" + "<x/>" * 3000,  # nested for a parser that follows the standard, harmless for ours
         "<p>" + "x<br>" * 20_000,
         "<script>" + "'<div>' + " * 2000 + "</script><p>text</p>",
         "<b><i>x</b></i> " * 300,
@@ -156,6 +240,19 @@ for _name in NAMES.split():
     TAGS += [f"<{_name}>", f"</{_name}>"]
 
 
+def parsed_depth(tree: HTMLTree) -> int:
+    """The depth of the deepest node of lexbor's tree."""
+    found, nodes = 0, [(tree.document, 0)]
+    while nodes:
+        node, level = nodes.pop()
+        found = max(found, level)
+        child = node.first_child if node is not None else None
+        while child is not None:
+            nodes.append((child, level + 1))
+            child = child.next
+    return found
+
+
 @given(st.lists(st.sampled_from(TAGS), max_size=80))
 @settings(max_examples=800, deadline=None)
 def test_the_depth_bound_holds(tags: list[str]) -> None:
@@ -164,10 +261,10 @@ def test_the_depth_bound_holds(tags: list[str]) -> None:
     bounds = html_bounds(html.encode())
     # html, body, the text node and the tbody that a parser adds to every table
     extra = 4 + html.count("<t")
-    assert _depth(HTMLTree.parse(html), 10_000) <= 2 * (bounds.depth + bounds.hidden) + extra
+    assert parsed_depth(HTMLTree.parse(html)) <= 2 * (bounds.depth + bounds.hidden) + extra
 
 
 def test_real_pages_pass_the_guard() -> None:
-    bounds = [html_bounds(html.encode()) for _, html in real_pages()]
+    bounds = [html_bounds(html.encode()) for _, _, html in real_pages()]
     assert max(bound.nodes for bound in bounds) < CONFIG.max_html_nodes / 100
     assert sum(bound.depth > CONFIG.max_html_depth for bound in bounds) <= 1  # measured exactly, then kept

@@ -1,0 +1,77 @@
+"""A function over items in a process that can be killed: bad items cost their own limit, all others are answered."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from resources.killable import KillableProcess, Limits, Stopped
+
+LIMITS = Limits(seconds=1, memory=256 << 20)
+
+
+def behave(item: str) -> str:
+    if item == "spin":
+        while True:
+            pass
+    if item == "eat":
+        return str(len(bytearray(4 << 30)))
+    if item == "die":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if item == "raise":
+        raise ValueError("a defect of ours")
+    return item.upper()
+
+
+def ready() -> None:
+    """Nothing to load."""
+
+
+def refuse() -> None:
+    raise RuntimeError("cannot start")
+
+
+@pytest.fixture
+def process() -> Iterator[KillableProcess[str, str]]:
+    process: KillableProcess[str, str] = KillableProcess(behave, LIMITS, ready)
+    yield process
+    process.close()
+
+
+def test_every_item_is_answered_in_order(process: KillableProcess[str, str]) -> None:
+    items = [f"item {number}" for number in range(300)]
+    assert list(process.map(items, len)) == [item.upper() for item in items]
+
+
+def test_bad_items_cost_their_own_limit(process: KillableProcess[str, str]) -> None:
+    items = ["a", "spin", "b", "eat", "c", "die", "d"]
+    started = time.monotonic()
+    answers = list(process.map(items, len))
+    reasons = [answer.reason if isinstance(answer, Stopped) else answer for answer in answers]
+    assert reasons == ["A", "time", "B", "memory", "C", "crash", "D"]
+    assert time.monotonic() - started < 120
+    assert answers[1] == Stopped("time", "more than 1 s of processor time")
+    assert list(process.map(["e"], len)) == ["E"]
+
+
+def test_a_defect_is_raised_here(process: KillableProcess[str, str]) -> None:
+    with pytest.raises(ValueError, match="a defect of ours"):
+        list(process.map(["a", "raise"], len))
+    assert list(process.map(["b"], len)) == ["B"]
+
+
+def test_a_process_that_cannot_start_says_why() -> None:
+    process: KillableProcess[str, str] = KillableProcess(behave, LIMITS, refuse)
+    with pytest.raises(RuntimeError, match="cannot start"):
+        list(process.map(["a"], len))
+
+
+def test_the_child_ends_with_close(process: KillableProcess[str, str]) -> None:
+    assert list(process.map(["a"], len)) == ["A"]
+    child = process._process
+    assert child is not None and child.is_alive()
+    process.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(child.pid or 0, 0)
