@@ -8,7 +8,7 @@ While the child computes, the caller reads ahead one bundle.
 
 Processor time, not time on the clock, so that a busy machine stops nobody; a child that neither computes nor answers
 is killed after `STILL` times its limits. A bundle costs a pickle each way (0.2 ms for 200 KB), a death about 2 s.
-The child ends with the process that started it.
+The child ends when the pipe to its owner does: at once when idle, else when its item ends or meets its limits.
 """
 
 import contextlib
@@ -16,23 +16,27 @@ import multiprocessing
 import os
 import resource
 import signal
+import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
-from resources.lifeline import die_with_parent_process
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-STILL: Final = 6
+STILL: Final = 30
 START_SECONDS: Final = 300.0
 """For the imports and the compilation of kernels in the child's first moments, on a machine that never ran them."""
 BUNDLE_ITEMS: Final = 64
 BUNDLE_BYTES: Final = 1 << 20
+_CHILD: Final = """
+import sys
+sys.path[:] = sys.argv[2:]
+from resources.killable import serve
+serve(int(sys.argv[1]))
+"""
 
 
 class Limits(NamedTuple):
@@ -54,21 +58,27 @@ class KillableProcess(Generic[Item, Result]):
 
     def __init__(self, function: Callable[[Item], Result], limits: Limits, warm: Callable[[], object]) -> None:
         self._function, self._limits, self._warm = function, limits, warm
-        self._process: multiprocessing.process.BaseProcess | None = None
-        self._pipe: Connection | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: Connection[Any, Any] | None = None
 
     def map(self, items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[Result | Stopped]:
         """`function` of every item, in order, or why there is none; `size(item)` in bytes cuts bundles.
 
         An exception of `function` other than MemoryError is raised here.
         """
-        bundles = _bundles(items, size)
-        bundle = next(bundles, None)
-        while bundle is not None:
-            sent = self._send(bundle)
-            following = next(bundles, None)
-            yield from self._answers(bundle, sent)
-            bundle = following
+        finished = False
+        try:
+            bundles = _bundles(items, size)
+            bundle = next(bundles, None)
+            while bundle is not None:
+                sent = self._send(bundle)
+                following = next(bundles, None)
+                yield from self._answers(bundle, sent)
+                bundle = following
+            finished = True
+        finally:
+            if not finished:  # answers that nobody waits for must not meet the next call
+                self.close()
 
     def close(self) -> None:
         """End the child."""
@@ -76,7 +86,7 @@ class KillableProcess(Generic[Item, Result]):
             self._pipe.close()
         if self._process is not None:
             self._process.kill()
-            self._process.join()
+            self._process.wait()
         self._pipe = self._process = None
 
     def _answers(self, bundle: list[Item], sent: bool) -> Iterator[Result | Stopped]:
@@ -110,8 +120,7 @@ class KillableProcess(Generic[Item, Result]):
                 return Stopped("time", f"no answer for {STILL} times {self._limits.seconds} s")
             answers = pipe.recv()
         except (EOFError, OSError):
-            process.join()
-            code = process.exitcode
+            code = process.wait()
             self.close()
             if code == -signal.SIGXCPU:
                 return Stopped("time", f"more than {self._limits.seconds} s of processor time")
@@ -123,25 +132,27 @@ class KillableProcess(Generic[Item, Result]):
         found: list[Result | Stopped] = answers
         return found
 
-    def _started(self) -> Connection:
-        if self._pipe is not None and self._process is not None and self._process.is_alive():
+    def _started(self) -> "Connection[Any, Any]":
+        if self._pipe is not None and self._process is not None and self._process.poll() is None:
             return self._pipe
         self.close()
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(
-            target=_serve, args=(theirs, self._function, self._limits, self._warm), name="killable", daemon=True
+        ours, theirs = multiprocessing.Pipe()
+        # Not through `multiprocessing`: its children import the program that started them, which takes seconds.
+        process = subprocess.Popen(
+            [sys.executable, "-c", _CHILD, str(theirs.fileno()), *sys.path], pass_fds=[theirs.fileno()]
         )
-        process.start()
         theirs.close()
         self._pipe, self._process = ours, process
+        with contextlib.suppress(OSError):  # a child that is gone already is seen by the read that follows
+            ours.send((self._function, self._limits, self._warm))
         try:
             ready = ours.poll(START_SECONDS) and ours.recv()
         except (EOFError, OSError):
             ready = False
         if ready is not True:
-            process.join(1.0)
-            code = process.exitcode
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1.0)
+            code = process.returncode
             self.close()
             raise (
                 ready
@@ -166,13 +177,14 @@ def _bundles(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[lis
         yield bundle
 
 
-def _serve(pipe: Connection, function: Callable[[Any], Any], limits: Limits, warm: Callable[[], object]) -> None:
-    """The child: bundles in, lists of answers out."""
-    threading.Thread(target=die_with_parent_process, name="owner", daemon=True).start()
+def serve(descriptor: int) -> None:
+    """The child: function, limits and warm-up first, then bundles in, lists of answers out, until the pipe ends."""
+    pipe: Connection[Any, Any] = Connection(descriptor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
+        function, limits, warm = pipe.recv()
         warm()
     except BaseException as error:
         pipe.send(error)

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -141,8 +141,7 @@ def run_unit(task: UnitTask) -> PartMemo:
 
 def _results(units: list[UnitFile], task: UnitTask) -> Iterator[PartResult]:
     """The unit's parts, every document extracted in a process that is killed at its limits."""
-    limits = Limits(task.config.max_document_seconds, task.config.max_document_memory)
-    process = KillableProcess(partial(extract_record, config=task.config), limits, warm_up)
+    process = _extractor(task.config)
 
     def run(records: Iterable[Record | Drop], config: ExtractionConfig) -> Iterator[Extracted]:
         places: deque[str] = deque()  # of the records that were sent and not answered
@@ -158,10 +157,14 @@ def _results(units: list[UnitFile], task: UnitTask) -> Iterator[PartResult]:
                 answer = Extracted(Drop(place, STOPPED + answer.reason, answer.detail), {})
             yield answer
 
-    try:
-        yield from extract_unit(units, task.key, task.context, task.reader, task.config, run, task.stopped)
-    finally:
-        process.close()
+    return extract_unit(units, task.key, task.context, task.reader, task.config, run, task.stopped)
+
+
+@lru_cache(maxsize=1)
+def _extractor(config: ExtractionConfig) -> KillableProcess[Record | Drop, Extracted]:
+    """The process that extracts for this one; it starts with the first document (1 s) and serves all units."""
+    limits = Limits(config.max_document_seconds, config.max_document_memory)
+    return KillableProcess(partial(extract_record, config=config), limits, warm_up)
 
 
 def _weight(record: Record | Drop) -> int:

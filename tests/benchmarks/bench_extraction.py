@@ -79,10 +79,10 @@ def main() -> None:
         ratios = sorted(mine / theirs for mine, theirs in zip(seconds["ours"], times, strict=True))
         f1 = shingle_f1([(text, extract(body, charset)) for text, body, charset in pages])
         median = statistics.median(times)
+        rate, least, best = (len(pages) / spent for spent in (median, max(times), min(times)))
         print(
-            f"{name:<12} {len(pages) / median:7.0f} pages/s [{len(pages) / max(times):.0f}-{len(pages) / min(times):.0f}]"
-            f" {megabytes / median:6.1f} MB/s   F1 {f1:.4f}   ours is {1 / statistics.median(ratios):5.2f} times as fast"
-            f" [{1 / ratios[-1]:.2f}-{1 / ratios[0]:.2f}]"
+            f"{name:<12} {rate:7.0f} pages/s [{least:.0f}-{best:.0f}] {megabytes / median:6.1f} MB/s   F1 {f1:.4f}   "
+            f"ours is {1 / statistics.median(ratios):5.2f} times as fast [{1 / ratios[-1]:.2f}-{1 / ratios[0]:.2f}]"
         )
 
 

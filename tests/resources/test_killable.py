@@ -68,10 +68,17 @@ def test_a_process_that_cannot_start_says_why() -> None:
         list(process.map(["a"], len))
 
 
+def test_answers_nobody_waited_for_do_not_meet_the_next_call(process: KillableProcess[str, str]) -> None:
+    answers = process.map([f"item {number}" for number in range(300)], len)
+    assert next(answers) == "ITEM 0"
+    answers.close()
+    assert list(process.map(["a"], len)) == ["A"]
+
+
 def test_the_child_ends_with_close(process: KillableProcess[str, str]) -> None:
     assert list(process.map(["a"], len)) == ["A"]
     child = process._process
-    assert child is not None and child.is_alive()
+    assert child is not None and child.poll() is None
     process.close()
     with pytest.raises(ProcessLookupError):
-        os.kill(child.pid or 0, 0)
+        os.kill(child.pid, 0)

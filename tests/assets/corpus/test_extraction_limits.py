@@ -1,0 +1,43 @@
+"""A document beyond its limits is one counted drop of its unit, and is dropped again untried when that is recorded."""
+
+from pathlib import Path
+
+import pytest
+
+from assets.corpus.extraction import UnitTask, run_unit
+from pipelines.core.artifacts import read_table
+from pipelines.corpus.acquisition.config import ReaderConfig
+from pipelines.corpus.extraction.config import ExtractionConfig
+from pipelines.corpus.extraction.extract import DocumentContext
+from resources.store import ArtifactStore, PartMemo
+
+SMALL_MEMORY = ExtractionConfig(max_document_memory=64 << 20)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[tuple[Path, str, str | None], ...]:
+    texts = {"a.txt": "A sound text.", "b.txt": "\U0001f600é " * 5_000_000, "c.txt": "Another one."}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    return tuple((tmp_path / name, name, None) for name in texts)
+
+
+def run(tmp_path: Path, task_key: str, files: tuple[tuple[Path, str, str | None], ...], **more: object) -> list[tuple]:
+    store = ArtifactStore(str(tmp_path / "store"), "p", tmp_path / "cache")
+    context = DocumentContext("s", "b", "d")
+    reader = ReaderConfig(format="folder", max_record_bytes=64 << 20)
+    memo: PartMemo = run_unit(UnitTask(store, task_key, "s.b", context, files, reader, **more))  # type: ignore[arg-type]
+    assert memo.counts["0/records"] == 3
+    table = read_table(store.path_of(memo.files["0/drops"].object))
+    return [(row["locator"], row["reason"], row["detail"]) for row in table.to_pylist()]
+
+
+def test_memory_is_limited_and_the_rest_is_kept(tmp_path: Path, files: tuple) -> None:
+    (drop,) = run(tmp_path, "1" * 64, files, config=SMALL_MEMORY)
+    assert drop[0].startswith("b.txt")
+    assert drop[1:] == ("extraction_memory", f"more than {64 << 20} bytes")
+    # With room the same document is only too large; what was recorded is repeated whatever the room.
+    (roomy,) = run(tmp_path, "2" * 64, files, config=ExtractionConfig())
+    assert roomy[1] == "record_too_large"
+    recorded = {drop[0]: drop[1:]}
+    assert run(tmp_path, "3" * 64, files, config=ExtractionConfig(), stopped=recorded) == [drop]
