@@ -26,7 +26,8 @@ import numpy as np
 import numpy.typing as npt
 from resiliparse.parse.html import HTMLTree
 
-from pipelines.corpus.extraction.html_blocks import FEATURES, ROOM, Blocks, blocks_of
+from pipelines.corpus.extraction.html_blocks import Blocks, blocks_of
+from pipelines.corpus.extraction.html_features import FEATURES, ROOM
 from pipelines.corpus.extraction.html_labels import (
     CHANGES,
     WEIGHTS_FILE,
@@ -164,8 +165,8 @@ def pair(page: Example, weights: Array) -> tuple[str, str]:
 
 
 def documentation() -> list[Example]:
-    """`PAGES_OF_A_KIND` pages of each kind, chosen by the hash of their name. Contents pages are left out: all links,
-    they would teach that link lists are content (`keep` sees to them)."""
+    """`PAGES_OF_A_KIND` pages of each kind, chosen by the hash of their name. Contents pages, all links, are left
+    out: they would teach that lists of links are content (`keep` sees to them)."""
     pages: dict[str, list[tuple[str, str, str, str]]] = {}
     for archive, frame, main in (
         ("python_docs_en", "a.headerlink", "div[role=main]"),

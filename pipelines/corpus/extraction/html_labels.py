@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from pipelines.corpus.extraction.html_blocks import FEATURES, GROUPS, Blocks
+from pipelines.corpus.extraction.html_blocks import Blocks
+from pipelines.corpus.extraction.html_features import FEATURES, GROUPS
 
 Array = npt.NDArray[Any]
 CHANGES: Final = (

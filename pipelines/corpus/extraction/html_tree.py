@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from pipelines.corpus.extraction.html_scan import hash_of, hides, is_space, look_up, raw_end, word_bits
 from pipelines.corpus.extraction.html_words import (
     HINT_KEYS,
     HINT_VALUES,
@@ -77,108 +78,6 @@ _VOID, _BLOCK, _RAW, _PART, _HEADING, _META = (
     int(kind) for kind in (Kind.VOID, Kind.BLOCK, Kind.RAW, Kind.TABLE_PART, Kind.HEADING, Kind.METADATA)
 )
 _SUPPRESSED = int(SUPPRESSED)
-_FNV, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _space(byte):  # type: ignore[no-untyped-def]
-    return byte == 32 or (byte >= 9 and byte <= 13)
-
-
-@njit(cache=True, nogil=True)
-def _look_up(keys, values, key):  # type: ignore[no-untyped-def]
-    """The value of a key in a table of open addressing, 0 for none."""
-    mask = np.uint64(len(keys) - 1)
-    slot = (key ^ (key >> np.uint64(29))) & mask
-    while keys[slot] != 0:
-        if keys[slot] == key:
-            return values[slot]
-        slot = (slot + np.uint64(1)) & mask
-    return values[slot]
-
-
-@njit(cache=True, nogil=True)
-def _hash(page, start, stop):  # type: ignore[no-untyped-def]
-    value = _FNV
-    for at in range(start, stop):
-        byte = page[at]
-        if 65 <= byte <= 90:
-            byte = byte | 32
-        value = (value ^ np.uint64(byte)) * _PRIME
-    return value
-
-
-@njit(cache=True, nogil=True)
-def _word_bits(page, start, stop, keys, values):  # type: ignore[no-untyped-def]
-    """The bits of all words of a `class` or `id`: letters, cut at changes from lower to upper case.
-
-    Bit 62 of a table's value says that words which only begin so count too.
-    """
-    bits = np.int64(0)
-    at = start
-    while at < stop:
-        byte = page[at] | 32
-        if byte < 97 or byte > 122:
-            at += 1
-            continue
-        value, size, lower = _FNV, 0, False
-        while at < stop:
-            small = page[at] | 32
-            if small < 97 or small > 122 or (lower and page[at] < 97):
-                break
-            lower = page[at] >= 97
-            value = (value ^ np.uint64(small)) * _PRIME
-            size += 1
-            at += 1
-            if size >= 3:
-                found = _look_up(keys, values, value)
-                if found >> 62 & 1:
-                    bits |= found
-        if size > 1:
-            bits |= _look_up(keys, values, value)
-    return bits & ~(np.int64(1) << 62)
-
-
-@njit(cache=True, nogil=True)
-def _hides(page, start, stop):  # type: ignore[no-untyped-def]
-    """Whether a style says `display: none` or `visibility: hidden`."""
-    at = start
-    while at + 3 < stop:
-        if page[at] == 58:  # ':'
-            name_stop = at
-            while name_stop > start and _space(page[name_stop - 1]):
-                name_stop -= 1
-            last = page[name_stop - 1] | 32 if name_stop > start else 0
-            at += 1
-            while at < stop and _space(page[at]):
-                at += 1
-            if at + 4 <= stop and last == 121:  # displaY, visibilitY
-                if page[at] | 32 == 110 and page[at + 1] | 32 == 111 and page[at + 2] | 32 == 110:  # non(e)
-                    return True
-                if page[at] | 32 == 104 and page[at + 1] | 32 == 105 and page[at + 2] | 32 == 100:  # hid(den)
-                    return True
-        else:
-            at += 1
-    return False
-
-
-@njit(cache=True, nogil=True)
-def _raw_end(page, at, start, stop):  # type: ignore[no-untyped-def]
-    """Where the end tag of the element whose name is page[start:stop] begins, from `at`; the end for none."""
-    size, width = len(page), stop - start
-    while at + width + 2 <= size:
-        if page[at] == 60 and page[at + 1] == 47:
-            same = True
-            for offset in range(width):
-                if page[at + 2 + offset] | 32 != page[start + offset] | 32:
-                    same = False
-                    break
-            if same:
-                behind = at + 2 + width
-                if behind >= size or _space(page[behind]) or page[behind] == 62 or page[behind] == 47:
-                    return at
-        at += 1
-    return size
 
 
 @njit(cache=True, nogil=True)
@@ -217,7 +116,7 @@ def _build(  # type: ignore[no-untyped-def]
                         at = behind
                     else:
                         many += 1
-                elif not _space(byte) and not (byte == 0xC2 and at + 1 < size and page[at + 1] == 0xA0):
+                elif not is_space(byte) and not (byte == 0xC2 and at + 1 < size and page[at + 1] == 0xA0):
                     if byte < 128:
                         many += 1
                         if byte == 44 or byte == 46 or byte == 33 or byte == 63 or byte == 59:
@@ -276,17 +175,17 @@ def _build(  # type: ignore[no-untyped-def]
             at += 1
             continue
         name_stop = name_at
-        while name_stop < size and not _space(page[name_stop]) and page[name_stop] != 47 and page[name_stop] != 62:
+        while name_stop < size and not is_space(page[name_stop]) and page[name_stop] != 47 and page[name_stop] != 62:
             name_stop += 1
-        name = _hash(page, name_at, name_stop)
-        this = int(_look_up(tag_keys, tag_values, name))
+        name = hash_of(page, name_at, name_stop)
+        this = int(look_up(tag_keys, tag_values, name))
         kind = tag_kinds[this]
         # Attributes, of end tags too.
         at = name_stop
         node_bits, value_start, value_stop = np.int64(0), 0, 0
         closed_itself = False
         while at < size:
-            while at < size and (_space(page[at]) or page[at] == 47):
+            while at < size and (is_space(page[at]) or page[at] == 47):
                 closed_itself = page[at] == 47
                 at += 1
             if at >= size:
@@ -297,15 +196,15 @@ def _build(  # type: ignore[no-untyped-def]
             closed_itself = False
             attribute_at = at
             at += 1
-            while at < size and not _space(page[at]) and page[at] != 47 and page[at] != 62 and page[at] != 61:
+            while at < size and not is_space(page[at]) and page[at] != 47 and page[at] != 62 and page[at] != 61:
                 at += 1
             attribute_stop = at
-            while at < size and _space(page[at]):
+            while at < size and is_space(page[at]):
                 at += 1
             first, last = at, at
             if at < size and page[at] == 61:
                 at += 1
-                while at < size and _space(page[at]):
+                while at < size and is_space(page[at]):
                     at += 1
                 if at < size and (page[at] == 34 or page[at] == 39):
                     quote = page[at]
@@ -317,19 +216,19 @@ def _build(  # type: ignore[no-untyped-def]
                     at += 1
                 else:
                     first = at
-                    while at < size and not _space(page[at]) and page[at] != 62:
+                    while at < size and not is_space(page[at]) and page[at] != 62:
                         at += 1
                     last = at
             width = attribute_stop - attribute_at
             if closing or width < 2 or width > 11:
                 continue
-            attribute = _hash(page, attribute_at, attribute_stop)
+            attribute = hash_of(page, attribute_at, attribute_stop)
             if attribute in (_CLASS, _ID):
-                node_bits |= _word_bits(page, first, last, hint_keys, hint_values)
+                node_bits |= word_bits(page, first, last, hint_keys, hint_values)
             elif attribute in (_ROLE, _ITEMPROP):
-                node_bits |= _look_up(role_keys, role_values, _hash(page, first, last))
+                node_bits |= look_up(role_keys, role_values, hash_of(page, first, last))
             elif attribute == _STYLE:
-                if _hides(page, first, last):
+                if hides(page, first, last):
                     node_bits |= _SUPPRESSED
             elif attribute == _ARIA:
                 if last - first == 4:  # true
@@ -439,7 +338,7 @@ def _build(  # type: ignore[no-untyped-def]
         count += 1
         if kind & _RAW and not foreign:
             first = at
-            at = _raw_end(page, at, name_at, name_stop)
+            at = raw_end(page, at, name_at, name_stop)
             if this == _TITLE or (this == _SCRIPT and at > first):
                 tag[count], parent[count], end[count] = _TEXT, count - 1, count + 1
                 start[count], stop[count] = first, at

@@ -25,7 +25,7 @@ def files(tmp_path: Path) -> tuple[tuple[Path, str, str | None], ...]:
 def run(tmp_path: Path, task_key: str, files: tuple[tuple[Path, str, str | None], ...], **more: object) -> list[tuple]:
     store = ArtifactStore(str(tmp_path / "store"), "p", tmp_path / "cache")
     context = DocumentContext("s", "b", "d")
-    reader = ReaderConfig(format="folder", max_record_bytes=64 << 20)
+    reader = ReaderConfig(format="folder", max_record_bytes=64 << 20, max_line_bytes=128 << 20)
     memo: PartMemo = run_unit(UnitTask(store, task_key, "s.b", context, files, reader, **more))  # type: ignore[arg-type]
     assert memo.counts["0/records"] == 3
     table = read_table(store.path_of(memo.files["0/drops"].object))

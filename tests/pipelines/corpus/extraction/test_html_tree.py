@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from resiliparse.parse.html import HTMLTree
 
-from pipelines.corpus.extraction.html_blocks import FEATURES, ROOM, blocks_of
+from pipelines.corpus.extraction.html_blocks import blocks_of
+from pipelines.corpus.extraction.html_features import FEATURES, ROOM
 from pipelines.corpus.extraction.html_labels import CHANGES, WEIGHTS_FILE, best_labels, horizontal, vertical
 from pipelines.corpus.extraction.html_tree import MAX_DEPTH, flat_tree
 from pipelines.corpus.extraction.html_words import TAG_KINDS, TAGS, Kind
