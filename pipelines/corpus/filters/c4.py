@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from pipelines.corpus.filters.blocks import I32, I64, U8, U16, U32, U64, Spans, TextBlock
-from pipelines.corpus.filters.characters import DIGIT, SPACE, character_flags
+from pipelines.corpus.filters.characters import DIGIT, SPACE
 from pipelines.corpus.filters.lines import strip
 from pipelines.corpus.filters.words import ENDS_SENTENCE, IS_PUNCTUATION, Words, abbreviations, words_of
 
@@ -57,11 +57,14 @@ _LOREM, _JAVASCRIPT, _POLICY, _CURLY = 1, 2, 4, 8
 _DOT, _OPEN, _CLOSE, _KELVIN = 0x2E, 0x5B, 0x5D, 0x212A
 
 
-def c4_counts(block: TextBlock, words: Words, split: Spans, min_words: int, max_word: int) -> I64:
-    """int64[documents, len(C4_COUNTS)]; `min_words` a line and `max_word` characters a word are C4's 3 and 1,000."""
+def c4_counts(block: TextBlock, words: Words, split: Spans, flags: U16, min_words: int, max_word: int) -> I64:
+    """int64[documents, len(C4_COUNTS)]; `min_words` a line and `max_word` characters a word are C4's 3 and 1,000.
+
+    `flags` are those that the words were found with: a line that lost a citation is segmented again.
+    """
     result = np.zeros((len(block.offsets) - 1, len(C4_COUNTS)), np.int64)
     _c4_counts(
-        block.characters, character_flags(), abbreviations(), words.offsets, words.starts, words.flags, split.offsets,
+        block.characters, flags, abbreviations(), words.offsets, words.starts, words.flags, split.offsets,
         split.starts, split.stops, _encoded(_PHRASES), _encoded(_CITATIONS), min_words, max_word, result,
     )  # fmt: skip
     return result

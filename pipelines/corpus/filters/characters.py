@@ -88,6 +88,20 @@ _SENTENCE_ENDS = (
 
 
 @cache
+def running_flags() -> npt.NDArray[np.uint16]:
+    """As `character_flags`, but letters and punctuation of scripts without spaces are not words by themselves.
+
+    A run of Han characters is then one word, as in tokenizers for languages with spaces; pictographs stay single.
+    """
+    flags = character_flags().copy()
+    pictographs = [code for code in np.flatnonzero(flags & SOLO).tolist() if unicodedata.category(chr(code)) == "So"]
+    flags &= np.uint16(0xFFFF ^ SOLO)
+    flags[pictographs] |= SOLO
+    flags.flags.writeable = False
+    return flags
+
+
+@cache
 def character_flags() -> npt.NDArray[np.uint16]:
     """The flags of every code point, uint16[0x110000], read-only."""
     flags = np.zeros(0x110000, np.uint16)

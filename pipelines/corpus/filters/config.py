@@ -1,7 +1,7 @@
 """What the project file says about quality signals and filters."""
 
 from difflib import get_close_matches
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StrictStr, field_validator, model_validator
 
@@ -20,6 +20,11 @@ class StatisticsConfig(Config):
     stop_words: dict[Annotated[str, Field(pattern=NAME_PATTERN)], tuple[StrictStr, ...]] = Field(
         default={"english": GOPHER_STOP_WORDS, "chinese": CHINESE_STOP_WORDS},
         description="Lists of stop words, case as written; each gives a column: how many different ones occur.",
+    )
+    unspaced: Literal["characters", "runs"] = Field(
+        default="characters",
+        description="Scripts without spaces: each character is a word, or a run of them is one word, as tokenizers for "
+        "languages with spaces have it (datatrove's verdicts on Chinese text by its English filters).",
     )
     short_line_characters: int = Field(
         default=30, ge=0, description="A line of at most this many characters is short (FineWeb)."

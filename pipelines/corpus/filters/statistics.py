@@ -20,7 +20,7 @@ from pipelines.core.fingerprint import Algorithm
 from pipelines.core.parts import PartResult
 from pipelines.corpus.filters.blocks import I32, I64, U8, U16, U32, U64, TextBlock, hash_words, text_blocks
 from pipelines.corpus.filters.c4 import C4_COUNTS, c4_counts
-from pipelines.corpus.filters.characters import DIGIT, HAN, PUNCTUATION, UNICODE, UPPER, character_flags
+from pipelines.corpus.filters.characters import DIGIT, HAN, PUNCTUATION, UNICODE, UPPER, character_flags, running_flags
 from pipelines.corpus.filters.config import StatisticsConfig
 from pipelines.corpus.filters.lines import LINE_COUNTS, line_counts
 from pipelines.corpus.filters.repetition import DUPLICATE_SIZES, TOP_SIZES, repeated_characters, repeated_words
@@ -205,7 +205,8 @@ def _share(top: I64, bottom: I64) -> pa.Array:
 
 
 def _count(block: TextBlock, lists: list[tuple[U64, U8]], config: StatisticsConfig) -> Counts:
-    words = segment_words(block)
+    segmenting = character_flags() if config.unspaced == "characters" else running_flags()
+    words = segment_words(block, segmenting)
     spans, split = sentences(block, words), lines(block)
     flags = character_flags()
     documents = len(block.offsets) - 1
@@ -219,7 +220,7 @@ def _count(block: TextBlock, lists: list[tuple[U64, U8]], config: StatisticsConf
     raw = np.hstack([
         np.diff(block.offsets)[:, None],
         line_counts(block, split, config.short_line_characters),
-        c4_counts(block, words, split, config.c4_line_words, config.c4_word_characters),
+        c4_counts(block, words, split, segmenting, config.c4_line_words, config.c4_word_characters),
         repeated_words(block, words),
         repeated_characters(block, flags),
     ])  # fmt: skip
@@ -230,9 +231,11 @@ def _count(block: TextBlock, lists: list[tuple[U64, U8]], config: StatisticsConf
 def _stop_word_lists(config: StatisticsConfig) -> list[tuple[U64, U8]]:
     """For each list an open hash table of 256 slots: key hashes, and the word's number plus one (0 = empty)."""
     tables = []
+    flags = character_flags() if config.unspaced == "characters" else running_flags()
     for name, chosen in config.stop_words.items():
         block = next(text_blocks(pa.array(list(chosen), pa.large_string())))
-        wrong = [word for word, found in zip(chosen, np.diff(segment_words(block).offsets), strict=True) if found != 1]
+        found = np.diff(segment_words(block, flags).offsets)
+        wrong = [word for word, count in zip(chosen, found, strict=True) if count != 1]
         if wrong:
             raise ValueError(
                 f"stop_words.{name}: {wrong[0]!r} is not one word under the segmentation (in Chinese, Japanese "

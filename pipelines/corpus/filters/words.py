@@ -54,10 +54,9 @@ from pipelines.corpus.filters.characters import (
     SUFFIX,
     SYMBOL,
     UPPER,
-    character_flags,
 )
 
-SEGMENTATION: Final = Algorithm("word_segmentation", 1)
+SEGMENTATION: Final = Algorithm("word_segmentation", 2)
 
 HAS_LETTER: Final = 1
 NOT_SYMBOL: Final = 2
@@ -84,15 +83,16 @@ class Words(NamedTuple):
     flags: U8
 
 
-def segment_words(block: TextBlock) -> Words:
-    """Find the words of every document of a block; the arrays are as long as the number of words."""
+def segment_words(block: TextBlock, flags: U16) -> Words:
+    """Find the words of every document of a block; the arrays are as long as the number of words.
+
+    `flags` is `character_flags()`, or `running_flags()` for words that only white space and punctuation separate.
+    """
     size = len(block.characters)
-    starts, stops, flags = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.uint8)
+    starts, stops, kinds = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.uint8)
     hashes, offsets = np.empty(size, np.uint64), np.empty(len(block.offsets), np.int64)
-    total = _segment(
-        block.characters, block.offsets, character_flags(), abbreviations(), offsets, starts, stops, hashes, flags
-    )
-    return Words(offsets, starts[:total], stops[:total], hashes[:total], flags[:total])
+    total = _segment(block.characters, block.offsets, flags, abbreviations(), offsets, starts, stops, hashes, kinds)
+    return Words(offsets, starts[:total], stops[:total], hashes[:total], kinds[:total])
 
 
 @cache
@@ -210,7 +210,8 @@ def _infix(characters: U32, flags: U16, start: int, index: int, stop: int) -> in
             length += 1
         if length > 1:
             return length
-        return 1 if before & (LOWER | QUOTE) and after & (UPPER | QUOTE) else 0
+        low = before & (LOWER | QUOTE) or (before & LETTER and not before & UPPER)  # letters without case count as both
+        return 1 if low and (after & (UPPER | QUOTE) or (after & LETTER and not after & LOWER)) else 0
     if character == 0x2026:
         return 1
     if kind & HYPHEN:

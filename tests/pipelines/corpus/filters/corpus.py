@@ -9,6 +9,7 @@ import zstandard
 
 from pipelines.core.documents import document_id, text_hash
 from pipelines.corpus.filters.blocks import text_blocks
+from pipelines.corpus.filters.characters import character_flags
 from pipelines.corpus.filters.words import segment_words
 from tests.shared_data import shared
 
@@ -44,7 +45,7 @@ def words_of_texts(texts: list[str] | tuple[str, ...], limit: int = 1 << 20) -> 
     """The words of every text as strings."""
     result = []
     for block in text_blocks(pa.array(list(texts), pa.large_string()), limit):
-        words = segment_words(block)
+        words = segment_words(block, character_flags())
         text = block.characters.tobytes().decode("utf-32-le")
         for first, last in zip(words.offsets[:-1], words.offsets[1:], strict=True):
             result.append([text[words.starts[word] : words.stops[word]] for word in range(first, last)])

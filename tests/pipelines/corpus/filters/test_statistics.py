@@ -32,7 +32,7 @@ DOCUMENT = st.lists(
 
 def sentence_count(line: str) -> int:
     [block] = text_blocks(pa.array([line], pa.large_string()))
-    kinds = segment_words(block).flags
+    kinds = segment_words(block, character_flags()).flags
     return count_sentences(kinds, 0, len(kinds))
 
 

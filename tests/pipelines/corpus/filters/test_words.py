@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from pipelines.corpus.filters.blocks import hash_words, text_blocks
 from pipelines.corpus.filters.spans import lines, sentences
+from pipelines.corpus.filters.characters import character_flags
 from pipelines.corpus.filters.words import segment_words
 from tests.pipelines.corpus.filters.corpus import DOMAINS, mixture, words_of_texts
 
@@ -67,7 +68,7 @@ def test_equal_words_have_equal_hashes_and_different_ones_do_not():
     texts = [text for domain in DOMAINS for text in mixture(domain, 40)]
     seen: dict[int, str] = {}
     for block in text_blocks(pa.array(texts, pa.large_string())):
-        words = segment_words(block)
+        words = segment_words(block, character_flags())
         text = block.characters.tobytes().decode("utf-32-le")
         for start, stop, value in zip(words.starts, words.stops, words.hashes.tolist(), strict=True):
             word = text[start:stop]
@@ -94,14 +95,14 @@ def test_lines_are_those_of_splitlines(texts):
 def test_sentences_end_at_marks_and_lines():
     text = "Mr. Smith left. “Why?” she asked… no one\nNext line! 好。真的？\n\nEnd"
     [block] = text_blocks(pa.array([text], pa.large_string()))
-    spans = sentences(block, segment_words(block))
+    spans = sentences(block, segment_words(block, character_flags()))
     found = [text[start:stop] for start, stop in zip(spans.starts, spans.stops, strict=True)]
     assert found == ["Mr. Smith left. “", "Why?”", "she asked… no one", "Next line!", "好。", "真的？", "End"]
 
 
 def test_slices_chunks_and_nulls():
     column = pa.chunked_array([pa.array(["drop", "a b", None]).slice(1), pa.array(["é c d"])])
-    counts = [np.diff(segment_words(block).offsets).tolist() for block in text_blocks(column)]
+    counts = [np.diff(segment_words(block, character_flags()).offsets).tolist() for block in text_blocks(column)]
     assert [block.first for block in text_blocks(column)] == [0, 2]
     assert counts == [[2, 0], [3]]
 
