@@ -13,7 +13,10 @@ The rule, in this order (close to what English spaCy pipelines count, with no di
 3. English clitics are split: `it's` is `it` + `'s`, `don't` is `do` + `n't`.
 4. Inside, a chunk is split at a comma between letters, a hyphen or dash after a letter or digit and before a letter,
    `:<>=/` before a letter, an operator between digits, a period between a lower-case and an upper-case letter, and a
-   run of periods. A link (it starts with letters and `://`, or with `www.`) is one word.
+   run of periods; at its end, a unit after a digit (`50kg`). A link (letters and `://`, or a host name with a path) is
+   one word.
+5. Two or three marks side by side that make an emoticon or a doubled quote are one word, as is a lone lower-case letter
+   with its period.
 
 A word never contains white space, so it never crosses a line.
 """
@@ -68,6 +71,13 @@ _ABBREVIATIONS = (
     "Jan Jr Jul Jun Kan Ky Lt Ltd Mar Mass Md Messrs Mich Minn Miss Mo Mont Mr Mrs Ms Mt Neb Nev Nov Oct Okla Ore Pa "
     "Prof Rep Rev Sen Sep Sept Sgt Sr St Tenn Va Wash Wis vs Ph.D"
 )
+_UNITS = (
+    "km m dm cm mm nm µm ha yd in ft kg g mg µg t lb oz kmh mph hPa Pa mbar mb MB kb KB gb GB tb TB T G M K am pm"
+)
+_EMOTICONS = (
+    "'' ’’ (: (; (= ): :( :) :* :/ :> :] :| :} ;) <. =( =) =/ =[ =] =| [: ]= 8) <3 :0 :1 :3 :D :O :P :X :o :p :x 8D ;D =3 "
+    "=D :-) :-( :-/ :-> :-] :-| :-} :-* :-D :-O :-P :-X :-o :-p :-x ;-) ;-D (-: (-; )-: [-: :'( :') :(( :)) <33 >:( >:o"
+)
 
 _DOT, _APOSTROPHE, _RIGHT_QUOTE, _PLUS, _PERCENT, _SLASH, _COLON = 0x2E, 0x27, 0x2019, 0x2B, 0x25, 0x2F, 0x3A
 _LOWER_T, _LOWER_N, _LOWER_W = 0x74, 0x6E, 0x77
@@ -97,8 +107,8 @@ def segment_words(block: TextBlock, flags: U16) -> Words:
 
 @cache
 def abbreviations() -> U64:
-    """Sorted hashes of the abbreviations that keep their period."""
-    return np.sort(hash_words([name + "." for name in _ABBREVIATIONS.split()]))
+    """Sorted hashes of the listed words: abbreviations, which keep their period, units and emoticons."""
+    return np.sort(hash_words([name + "." for name in _ABBREVIATIONS.split()] + (_UNITS + " " + _EMOTICONS).split()))
 
 
 @njit(cache=True, nogil=True)
@@ -109,6 +119,11 @@ def _is_abbreviation(characters: U32, flags: U16, start: int, stop: int, table: 
         return False
     if length >= 4 and characters[stop - 3] == _DOT and flags[characters[stop - 2]] & LETTER:
         return True
+    return _is_listed(characters, start, stop, table)
+
+
+@njit(cache=True, nogil=True)
+def _is_listed(characters: U32, start: int, stop: int, table: U64) -> bool:
     value = hash_span(characters, start, stop)
     place = np.searchsorted(table, value)
     return bool(place < len(table) and table[place] == value)
@@ -174,6 +189,13 @@ def _suffix_start(characters: U32, flags: U16, start: int, stop: int, table: U64
         ):
             tail -= 2
             continue
+        if flags[character] & LETTER and flags[characters[start]] & (DIGIT | PUNCTUATION | SYMBOL):
+            unit = tail - 1
+            while unit > start and tail - unit < 4 and flags[characters[unit - 1]] & LETTER:
+                unit -= 1
+            if unit > start and flags[characters[unit - 1]] & DIGIT and _is_listed(characters, unit, tail, table):
+                tail = unit
+                continue
         break
     return tail
 
@@ -193,7 +215,37 @@ def _is_link(characters: U32, flags: U16, start: int, stop: int) -> bool:
         index += 1
     if index > start and index + 2 < stop and characters[index] == _COLON:
         return bool(characters[index + 1] == _SLASH and characters[index + 2] == _SLASH)
-    return False
+    return _is_host(characters, flags, start, stop)
+
+
+@njit(cache=True, nogil=True)
+def _is_host(characters: U32, flags: U16, start: int, stop: int) -> bool:
+    """Labels with periods between them, the last of two letters or more and none of them upper-case, and perhaps a
+    port, a path, a query or a fragment."""
+    label, index = start, start
+    letters = False
+    while index < stop:
+        kind = flags[characters[index]]
+        if characters[index] == _DOT:
+            if index == label or flags[characters[index - 1]] & PUNCTUATION:
+                return False
+            label, letters = index + 1, True
+        elif kind & (LETTER | DIGIT):
+            letters = letters and bool(kind & LETTER and not kind & UPPER)
+        elif (characters[index] == 0x2D or characters[index] == 0x5F) and index > label:
+            letters = False
+        else:
+            break
+        index += 1
+    if label == start or not letters or index - label < 2:
+        return False
+    if index < stop and characters[index] == _COLON:
+        index += 1
+        while index < stop and flags[characters[index]] & DIGIT:
+            index += 1
+        if flags[characters[index - 1]] & PUNCTUATION:
+            return False
+    return bool(index == stop or characters[index] in (_SLASH, 0x3F, 0x23))
 
 
 @njit(cache=True, nogil=True)
@@ -257,8 +309,39 @@ def _emit(
 
 
 @njit(cache=True, nogil=True)
-def _edge(characters: U32, start: int, stop: int) -> int:
-    """The end of the punctuation word at `start`: a run of periods, `'s`, or one character."""
+def _join(
+    characters: U32, flags: U16, first: int, count: int, table: U64, starts: I32, stops: I32, hashes: U64, kinds: U8
+) -> int:
+    """Join words `first:count` of one chunk where two or three of them make a listed emoticon, and `t` with its `.`."""
+    read, write = first, first
+    while read < count:
+        size = 1
+        if stops[read] - starts[read] == 1:
+            for wanted in (3, 2):
+                last = read + wanted - 1
+                if last < count and stops[last] - starts[read] == wanted:
+                    lone = wanted == 2 and flags[characters[starts[read]]] & LOWER and characters[starts[last]] == _DOT
+                    if lone or _is_listed(characters, starts[read], stops[last], table):
+                        size = wanted
+                        break
+        if size > 1:
+            _emit(characters, flags, starts[read], stops[read + size - 1], starts, stops, hashes, kinds, write)
+        elif write < read:
+            starts[write], stops[write] = starts[read], stops[read]
+            hashes[write], kinds[write] = hashes[read], kinds[read]
+        read += size
+        write += 1
+    return write
+
+
+@njit(cache=True, nogil=True)
+def _edge(characters: U32, flags: U16, start: int, stop: int) -> int:
+    """The end of the word at `start` behind a chunk: a run of periods, `'s`, a unit, or one character."""
+    if flags[characters[start]] & LETTER:
+        end = start
+        while end < stop and flags[characters[end]] & LETTER:
+            end += 1
+        return end
     if characters[start] == _DOT:
         end = start
         while end < stop and characters[end] == _DOT:
@@ -304,15 +387,18 @@ def words_of(
                 break
             inner = inner or not kind & LETTER
             stop += 1
-        core = position
-        while core < stop and flags[characters[core]] & PREFIX and _clitic(characters, core - 1, stop) != core:
+        core, first = position, count
+        while core < stop and _clitic(characters, core - 1, stop) != core:
+            plus = characters[core] == _PLUS and core + 1 < stop and not flags[characters[core + 1]] & DIGIT
+            if not plus and not flags[characters[core]] & PREFIX:
+                break
             count = _emit(characters, flags, core, core + 1, starts, stops, hashes, kinds, count)
             core += 1
         if core + 1 < stop and characters[core] == _DOT and characters[core + 1] == _DOT:
-            first = core
+            dots = core
             while core < stop and characters[core] == _DOT:
                 core += 1
-            count = _emit(characters, flags, first, core, starts, stops, hashes, kinds, count)
+            count = _emit(characters, flags, dots, core, starts, stops, hashes, kinds, count)
         if core < stop and not inner:
             count = _emit(characters, flags, core, stop, starts, stops, hashes, kinds, count)
             position = stop
@@ -331,15 +417,18 @@ def words_of(
                         count = _emit(characters, flags, index, index + length, starts, stops, hashes, kinds, count)
                         index += length
                         piece = index
-                    index += 1
+                    else:
+                        index += 1
             if piece < clitic:
                 count = _emit(characters, flags, piece, clitic, starts, stops, hashes, kinds, count)
             if clitic < tail:
                 count = _emit(characters, flags, clitic, tail, starts, stops, hashes, kinds, count)
         while tail < stop:
-            after = _edge(characters, tail, stop)
+            after = _edge(characters, flags, tail, stop)
             count = _emit(characters, flags, tail, after, starts, stops, hashes, kinds, count)
             tail = after
+        if count > first + 1:
+            count = _join(characters, flags, first, count, table, starts, stops, hashes, kinds)
         position = stop
     return count
 
