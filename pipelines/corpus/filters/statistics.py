@@ -7,7 +7,7 @@ and the configuration. `column_descriptions` has a sentence for every column.
 Cost: about 15 MB/s of UTF-8 on one core, after about 20 s of compilation that the first use on a machine caches.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
@@ -25,7 +25,7 @@ from pipelines.corpus.filters.config import StatisticsConfig
 from pipelines.corpus.filters.lines import LINE_COUNTS, line_counts
 from pipelines.corpus.filters.repetition import DUPLICATE_SIZES, TOP_SIZES, repeated_characters, repeated_words
 from pipelines.corpus.filters.spans import lines, sentences
-from pipelines.corpus.filters.words import HAS_LETTER, NOT_SYMBOL, SEGMENTATION, segment_words
+from pipelines.corpus.filters.words import HAS_LETTER, NOT_SYMBOL, SEGMENTATION, Words, segment_words
 
 STATISTICS: Final = Algorithm("text_statistics", 1)
 ALGORITHMS: Final = (STATISTICS, SEGMENTATION, UNICODE)
@@ -56,9 +56,15 @@ def statistics_part(tables: Mapping[str, pa.Table], config: StatisticsConfig) ->
 
     Raises ValueError when a configured stop word is not one word of the segmentation, or a text is not UTF-8.
     """
-    documents = tables["documents"]
+    flags = character_flags() if config.unspaced == "characters" else running_flags()
+    table = statistics_table(tables["documents"], config, lambda block: segment_words(block, flags))
+    return PartResult({"statistics": table}, {"rows_in": len(table), "kept": len(table)})
+
+
+def statistics_table(documents: pa.Table, config: StatisticsConfig, segment: Callable[[TextBlock], Words]) -> pa.Table:
+    """The statistics of `documents` with words from any segmenter; see `words.given_words`."""
     lists = _stop_word_lists(config)
-    blocks = [_count(block, lists, config) for block in text_blocks(documents.column("text"))]
+    blocks = [_count(block, segment(block), lists, config) for block in text_blocks(documents.column("text"))]
     names = [*_COUNTED, *(f"stop_words_{name}" for name in config.stop_words), *_RAW]
     counts = {
         name: np.concatenate([block[name] for block in blocks]) if blocks else np.zeros(0, np.int64) for name in names
@@ -67,8 +73,7 @@ def statistics_part(tables: Mapping[str, pa.Table], config: StatisticsConfig) ->
         field.name: documents.column(field.name) for field in ATTRIBUTE_KEYS
     }
     columns.update(_columns(counts, config))
-    table = pa.table(columns)
-    return PartResult({"statistics": table}, {"rows_in": len(documents), "kept": len(table)})
+    return pa.table(columns)
 
 
 def column_descriptions(config: StatisticsConfig) -> dict[str, str]:
@@ -204,9 +209,8 @@ def _share(top: I64, bottom: I64) -> pa.Array:
     return pa.array(top / np.where(empty, 1, bottom), mask=empty)
 
 
-def _count(block: TextBlock, lists: list[tuple[U64, U8]], config: StatisticsConfig) -> Counts:
+def _count(block: TextBlock, words: Words, lists: list[tuple[U64, U8]], config: StatisticsConfig) -> Counts:
     segmenting = character_flags() if config.unspaced == "characters" else running_flags()
-    words = segment_words(block, segmenting)
     spans, split = sentences(block, words), lines(block)
     flags = character_flags()
     documents = len(block.offsets) - 1

@@ -21,6 +21,7 @@ The rule, in this order (close to what English spaCy pipelines count, with no di
 A word never contains white space, so it never crosses a line.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -103,6 +104,30 @@ def segment_words(block: TextBlock, flags: U16) -> Words:
     hashes, offsets = np.empty(size, np.uint64), np.empty(len(block.offsets), np.int64)
     total = _segment(block.characters, block.offsets, flags, abbreviations(), offsets, starts, stops, hashes, kinds)
     return Words(offsets, starts[:total], stops[:total], hashes[:total], kinds[:total])
+
+
+def given_words(block: TextBlock, lists: Sequence[Sequence[str]], flags: U16) -> Words:
+    """The words that another segmenter found: `lists[d]` are those of document d of the block, in text order.
+
+    Raises ValueError for a word that does not stand in what is left of its document's text.
+    """
+    total = sum(map(len, lists))
+    offsets = np.concatenate(([0], np.cumsum([len(words) for words in lists], dtype=np.int64)))
+    starts, stops = np.empty(total, np.int32), np.empty(total, np.int32)
+    hashes, kinds = np.empty(total, np.uint64), np.empty(total, np.uint8)
+    count = 0
+    for document, words in enumerate(lists):
+        first, last = block.offsets[document], block.offsets[document + 1]
+        text, place = block.characters[first:last].tobytes().decode("utf-32-le"), 0
+        for word in words:
+            found = text.find(word, place)
+            if found < 0 or not word:
+                raise ValueError(f"document {block.first + document}: the word {word!r} is not in its text after {place}")
+            place = found + len(word)
+            starts[count], stops[count] = first + found, first + place
+            count += 1
+    _describe(block.characters, flags, starts, stops, hashes, kinds)
+    return Words(offsets, starts, stops, hashes, kinds)
 
 
 @cache
@@ -306,6 +331,12 @@ def _emit(
         result |= IS_PUNCTUATION
     starts[count], stops[count], hashes[count], kinds[count] = start, stop, mix(value), result
     return count + 1
+
+
+@njit(cache=True, nogil=True)
+def _describe(characters: U32, flags: U16, starts: I32, stops: I32, hashes: U64, kinds: U8) -> None:
+    for word in range(len(starts)):
+        _emit(characters, flags, starts[word], stops[word], starts, stops, hashes, kinds, word)
 
 
 @njit(cache=True, nogil=True)
