@@ -5,7 +5,8 @@ order: `id`, `kept`, `reason` (the first failing rule that drops, or null) and `
 value, for kept and dropped documents alike. So "why was this dropped" and "what if the threshold were 0.6" are
 look-ups, and changing a threshold computes no signal again.
 
-A rule states what a document must satisfy: `signal op value`. Its action is `drop`, or `flag`, which records without
+A rule states what a document must satisfy: `signal op value`, where the signal is a column or an expression over
+columns (`pipelines.core.expressions`); a condition counts as 1 or 0. Its action is `drop`, or `flag`, which records without
 dropping. A rule with languages judges only the rows whose `language` column is one of them; a row without a language is
 not judged by it. A missing value (null or NaN) fails the rule unless the rule says `missing="pass"`: what could not be
 measured has not been passed.
@@ -14,7 +15,6 @@ measured has not been passed.
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.core.expressions import ExpressionError, UnknownSignalError, evaluate, nearest, parse_expression
 from pipelines.core.fingerprint import Algorithm
 
 DECISIONS: Final = Algorithm("rule_decisions", 1)
@@ -99,10 +100,6 @@ class Explanation(NamedTuple):
     passed: bool
 
 
-class UnknownSignalError(ValueError):
-    """A rule names a column that the signals do not have."""
-
-
 def decide(signals: pa.Table, rules: Sequence[DecisionRule]) -> pa.Table:
     """Judge every row of `signals` (a column `id` and the signal columns) by every rule; returns DECISION_SCHEMA.
 
@@ -110,13 +107,14 @@ def decide(signals: pa.Table, rules: Sequence[DecisionRule]) -> pa.Table:
     does not fit the column's type.
     """
     _check(signals.column_names, rules)
-    failures = [_failing(signals, rule) for rule in rules]
+    columns = {rule.signal: _signal_of(rule, signals) for rule in rules}
+    failures = [_failing(signals, columns[rule.signal], rule) for rule in rules]
     sizes = [len(rows) for rows in failures]
     rows = np.concatenate([np.zeros(0, np.int64), *failures])
     which = np.repeat(np.arange(len(rules)), sizes)
     order = np.lexsort((which, rows))
     rows, which = rows[order], which[order]
-    values = [_values(signals.column(rule.signal), found, rule) for rule, found in zip(rules, failures, strict=True)]
+    values = [_values(columns[rule.signal], found, rule) for rule, found in zip(rules, failures, strict=True)]
     items = pa.StructArray.from_arrays(
         [
             pa.array([rule.name for rule in rules], pa.large_string()).take(pa.array(which)),
@@ -144,7 +142,7 @@ def explain_row(signals: Mapping[str, Any], rules: Sequence[DecisionRule]) -> li
     _check(list(signals), rules)
     result = []
     for rule in rules:
-        value = signals[rule.signal]
+        value = _row_value(signals, rule.signal)
         applies = not rule.languages or signals["language"] in rule.languages
         missing = value is None or (isinstance(value, float) and math.isnan(value))
         passed = not applies or (rule.missing == "pass" if missing else _COMPARE[rule.op](value, rule.value))
@@ -162,18 +160,41 @@ def _check(columns: Sequence[str], rules: Sequence[DecisionRule]) -> None:
     if twice:
         raise ValueError(f"two rules are called {twice[0]!r}: a decision names its rule, so give each its own name")
     for rule in rules:
-        for wanted in (rule.signal, "language") if rule.languages else (rule.signal,):
+        names = (rule.signal,) if rule.signal in columns else parse_expression(rule.signal).names
+        for wanted in (*names, "language") if rule.languages else names:
             if wanted not in columns:
-                near = get_close_matches(wanted, columns, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(columns))}"
                 raise UnknownSignalError(
-                    f"rule {rule.name!r} needs the signal {wanted!r}, which this table does not have{hint}"
+                    f"rule {rule.name!r} needs the signal {wanted!r}, which this table does not have"
+                    f"{nearest(wanted, columns)}"
                 )
 
 
-def _failing(signals: pa.Table, rule: DecisionRule) -> npt.NDArray[np.int64]:
+def signal_column(signals: pa.Table, signal: str) -> pa.ChunkedArray:
+    """The column called `signal`, or what the expression `signal` gives for every row."""
+    if signal in signals.column_names:
+        return signals.column(signal)
+    return evaluate(parse_expression(signal), signals)
+
+
+def _signal_of(rule: DecisionRule, signals: pa.Table) -> pa.ChunkedArray:
+    try:
+        return signal_column(signals, rule.signal)
+    except ExpressionError as error:
+        raise type(error)(f"rule {rule.name!r}: {error}") from None
+
+
+def _row_value(signals: Mapping[str, Any], signal: str) -> Scalar:
+    if signal in signals:
+        value: Scalar = signals[signal]
+        return value
+    expression = parse_expression(signal)
+    row = pa.table({name: pa.array([signals[name]]) for name in expression.names} or {"": pa.array([0])})
+    result: Scalar = evaluate(expression, row)[0].as_py()
+    return result
+
+
+def _failing(signals: pa.Table, column: pa.ChunkedArray, rule: DecisionRule) -> npt.NDArray[np.int64]:
     """The row numbers that fail the rule, ascending."""
-    column = signals.column(rule.signal)
     text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     if text != (rule.op == "in" or isinstance(rule.value, str)) or (text and rule.op not in ("in", "==")):
         raise ValueError(

@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 
 from pipelines.core.decisions import DECISIONS, decide
 from pipelines.core.documents import ATTRIBUTE_KEYS
+from pipelines.core.expressions import EXPRESSIONS
 from pipelines.core.parts import PartResult
 from pipelines.corpus.filters.config import FilterConfig
 
-ALGORITHMS: Final = (DECISIONS,)
+ALGORITHMS: Final = (DECISIONS, EXPRESSIONS)
 DOCUMENTS: Final = "documents"
 
 
