@@ -10,6 +10,7 @@ Out: int64[documents, len(C4_COUNTS)], with and without the terminal mark rule (
 decision is made from the counts: the text of a kept document stays whole.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -65,12 +66,12 @@ def c4_counts(block: TextBlock, words: Words, split: Spans, flags: U16, min_word
     result = np.zeros((len(block.offsets) - 1, len(C4_COUNTS)), np.int64)
     _c4_counts(
         block.characters, flags, abbreviations(), words.offsets, words.starts, words.flags, split.offsets,
-        split.starts, split.stops, _encoded(_PHRASES), _encoded(_CITATIONS), min_words, max_word, result,
+        split.starts, split.stops, phrase_table(_PHRASES), phrase_table(_CITATIONS), min_words, max_word, result,
     )  # fmt: skip
     return result
 
 
-def _encoded(phrases: tuple[str, ...]) -> U32:
+def phrase_table(phrases: Sequence[str]) -> U32:
     """Phrases as rows of code points, padded with zeros: uint32[phrases, longest + 1]."""
     table = np.zeros((len(phrases), max(map(len, phrases)) + 1), np.uint32)
     for row, phrase in enumerate(phrases):
@@ -79,7 +80,7 @@ def _encoded(phrases: tuple[str, ...]) -> U32:
 
 
 @njit(cache=True, nogil=True)
-def _lower(character: np.uint32) -> np.uint32:
+def lower(character: np.uint32) -> np.uint32:
     """Lower case as far as the phrases need it: ASCII, and the Kelvin sign, whose lower case is `k`."""
     if character >= 65 and character <= 90:
         return np.uint32(character + 32)
@@ -87,10 +88,11 @@ def _lower(character: np.uint32) -> np.uint32:
 
 
 @njit(cache=True, nogil=True)
-def _matches(line: U32, index: int, length: int, phrase: U32) -> bool:
+def matches(line: U32, index: int, length: int, phrase: U32) -> bool:
+    """Does the lower-case `phrase` stand at `index`, before `length`, in any case?"""
     place = 0
     while phrase[place]:
-        if index + place >= length or _lower(line[index + place]) != phrase[place]:
+        if index + place >= length or lower(line[index + place]) != phrase[place]:
             return False
         place += 1
     return True
@@ -122,12 +124,12 @@ def _findings(line: U32, length: int, phrases: U32) -> int:
     """Bits of what the line holds: lorem ipsum, javascript, a policy phrase, a curly bracket."""
     found = 0
     for index in range(length):
-        code = _lower(line[index])
+        code = lower(line[index])
         if code == 0x7B:
             found |= _CURLY
         elif code == 0x6C or code == 0x6A or code == 0x74 or code == 0x70 or code == 0x63 or code == 0x75:
             for row in range(len(phrases)):
-                if phrases[row, 0] == code and _matches(line, index, length, phrases[row]):
+                if phrases[row, 0] == code and matches(line, index, length, phrases[row]):
                     found |= _LOREM if row == 0 else _JAVASCRIPT if row == 1 else _POLICY
     return found
 

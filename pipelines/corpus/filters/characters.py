@@ -88,6 +88,28 @@ _SENTENCE_ENDS = (
 
 
 @cache
+def han_variants() -> npt.NDArray[np.uint8]:
+    """For every code point 1 for a Han character of traditional writing alone, 2 for simplified alone, else 0.
+
+    From Python's own tables of the national character sets: Big5 is traditional, GB 2312 simplified; a character of both
+    or of neither is 0. So it knows the 13,000 characters of Big5, not the rare ones beyond.
+    """
+    variants = np.zeros(0x110000, np.uint8)
+    for code in range(0x4E00, 0xA000):
+        sets = []
+        for encoding in ("big5", "gb2312"):
+            try:
+                chr(code).encode(encoding)
+            except UnicodeEncodeError:
+                sets.append(False)
+            else:
+                sets.append(True)
+        variants[code] = 1 if sets == [True, False] else 2 if sets == [False, True] else 0
+    variants.flags.writeable = False
+    return variants
+
+
+@cache
 def running_flags() -> npt.NDArray[np.uint16]:
     """As `character_flags`, but letters and punctuation of scripts without spaces are not words by themselves.
 

@@ -41,6 +41,16 @@ class StatisticsConfig(Config):
         return lists
 
 
+class SurfaceConfig(Config):
+    """The family `surface`: line-wise corrections, markup, broken characters, repetition of characters."""
+
+    long_line_characters: int = Field(default=200, ge=1, description="A line of at least this length is long (mC4).")
+    character_grams: tuple[Annotated[int, Field(ge=2, le=64)], ...] = Field(
+        default=(3, 10), description="Lengths of the character n-grams whose repetition is measured (ROOTS: 3 and 10)."
+    )
+    word_gram: int = Field(default=5, ge=2, le=32, description="Length of the word n-grams for the same (ROOTS: 5).")
+
+
 class LanguageConfig(Config):
     """The family `language`: fastText language identification."""
 
@@ -68,6 +78,9 @@ class SignalConfig(Config):
         default=StatisticsConfig(), description="Counts over words, lines and n-grams."
     )
     language: LanguageConfig | None = Field(default=LanguageConfig(), description="Language identification.")
+    surface: SurfaceConfig | None = Field(
+        default=SurfaceConfig(), description="Line-wise corrections, markup, broken characters, repetition."
+    )
 
 
 class FilterConfig(Config):
