@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from assets.corpus.text_families import list_digests, text_algorithms, text_families, text_parts
 from assets.recipe import Made, Recipe, Scope
 from pipelines.core.manifest import CheckRecord, conservation, total_counts
 from pipelines.corpus.acquisition.packages import resolve_path
@@ -23,12 +24,13 @@ def recipes(project: Project) -> list[Recipe]:
         Recipe(
             asset="quality_signals",
             group="corpus/filters",
-            description="What later decisions look at: text statistics and the detected language of each document.",
+            description="What later decisions look at: text, language, surface, keywords and metadata of each document.",
             kinds=frozenset({"numba", "fasttext"}),
             scope=Scope.BATCHES,
             inputs={"documents": "crawled_text"},
-            algorithms=(*statistics.ALGORITHMS, *language.ALGORITHMS),
+            algorithms=tuple(dict.fromkeys((*statistics.ALGORITHMS, *language.ALGORITHMS, *text_algorithms(project)))),
             config=lambda project, key: project.corpus.signals.identity(),
+            facts=list_digests,
             make=_make_signals,
             checks={"complete": "every document has a row in every family"},
         ),
@@ -50,7 +52,7 @@ def recipes(project: Project) -> list[Recipe]:
 def families(project: Project) -> list[str]:
     """Names of the attribute families that the project computes."""
     signals = project.corpus.signals
-    return [name for name in ("statistics", "language") if getattr(signals, name) is not None]
+    return [name for name in ("statistics", "language") if getattr(signals, name) is not None] + text_families(project)
 
 
 def _make_signals(mill: Mill, action: Action) -> Made:
@@ -80,6 +82,7 @@ def _make_signals(mill: Mill, action: Action) -> Made:
                 attribute_role="language",
             )
         )
+    wanted += text_parts(mill)
     parts = mill.runner.run_parts(action, "documents", wanted)
     counts = total_counts(tuple(parts))
     expected = action.inputs["documents"].manifest.rows("documents")

@@ -71,6 +71,51 @@ class LanguageConfig(Config):
     )
 
 
+class KeywordList(Config):
+    """One list of terms that are looked for in the text, or of names that are looked for in the URL."""
+
+    kind: Literal["terms", "domains", "urls", "url_words", "url_substrings"] = Field(
+        default="terms", description="What the entries are: terms of the text, or domains, addresses or words of the URL."
+    )
+    terms: tuple[StrictStr, ...] = Field(default=(), description="Entries written here, beside those of `path`.")
+    path: str | None = operational(
+        None, "File with an entry a line (UTF-8, `#` starts a comment), relative to the project file."
+    )
+    digest: str = Field(
+        default="", pattern="^([0-9a-f]{64})?$", description="SHA-256 of the file; another file is refused. Empty: any."
+    )
+    builtin: Literal["spam", "notices"] | None = Field(
+        default=None, description="A list that comes with the program: spam terms, or notices of web pages."
+    )
+    allow: tuple[StrictStr, ...] = Field(
+        default=(), description="Longer terms inside which a hit does not count, e.g. 性能 for the term 性."
+    )
+
+
+class KeywordConfig(Config):
+    """The family `keywords`: hits of lists, with counts and which terms."""
+
+    lists: dict[Annotated[str, Field(pattern=NAME_PATTERN)], KeywordList] = Field(
+        default={"spam": KeywordList(builtin="spam"), "notices": KeywordList(builtin="notices")},
+        description="Lists by name; the name is part of their columns, keyword_<name>_hits or url_<name>_hits.",
+    )
+
+
+class MetadataField(Config):
+    """One field of the documents' metadata."""
+
+    path: str = Field(min_length=1, description="Name of the field; steps into nested objects are joined by dots.")
+    kind: Literal["number", "text"] = Field(default="number", description="What the column holds.")
+
+
+class MetadataConfig(Config):
+    """The family `metadata`: fields of the documents' metadata as signals, e.g. likes and scores."""
+
+    fields: dict[Annotated[str, Field(pattern=NAME_PATTERN)], MetadataField] = Field(
+        description="Fields by the name of their signal, which is meta_<name>."
+    )
+
+
 class SignalConfig(Config):
     """The quality signals of the corpus, one attribute family each; a family that is null is not computed."""
 
@@ -81,6 +126,8 @@ class SignalConfig(Config):
     surface: SurfaceConfig | None = Field(
         default=SurfaceConfig(), description="Line-wise corrections, markup, broken characters, repetition."
     )
+    keywords: KeywordConfig | None = Field(default=KeywordConfig(), description="Lists of terms, domains, URL words.")
+    metadata: MetadataConfig | None = Field(default=None, description="Fields of the documents' own metadata.")
 
 
 class FilterConfig(Config):

@@ -95,11 +95,11 @@ def _entity(characters: U32, flags: U16, index: int, end: int, entities: U64) ->
     place = index + 1
     if place < end and characters[place] == 0x23:
         place += 1
-        if place < end and (characters[place] | 0x20) == 0x78:
-            place += 1
+        decimal = place >= end or (characters[place] | 0x20) != 0x78
+        place += not decimal
         first = place
         while place < end and place - first < 8 and _alphanumeric(characters[place]):
-            if not flags[characters[place]] & DIGIT and (characters[place] | 0x20) > 0x66:
+            if not flags[characters[place]] & DIGIT and (decimal or (characters[place] | 0x20) > 0x66):
                 return 0
             place += 1
         return place + 1 - index if place > first and place < end and characters[place] == 0x3B else 0

@@ -7,7 +7,19 @@ A document meets the rules in this order; the first failing one is its reason, a
   the variant without the terminal mark rule, which FineWeb uses because the rule alone costs a third of the tokens.
 - `fineweb` are FineWeb's own four rules (Penedo et al. 2024); its whole pipeline is `english`, `gopher`,
   `c4_any_ending`, `fineweb`.
+  As above, the sentences and marks are those of lines that came so far; `c4_page` condemns a page for "lorem ipsum" or
+  `{` anywhere on it, as the first implementation did. `mc4` wants three lines of 200 characters.
+- `refinedweb` (Penedo et al. 2023, in DCLM's numbers) = `english` + `gopher` + at most 5 % of the words in lines that its
+  line-wise corrections take out. Its URL lists are the project's own (family `keywords`): a domain list as
+  `url_<list>_hits <= 0`, soft words as `url_<list>_hits < 2`.
 - `english` is the language gate of FineWeb and RefinedWeb.
+- `multilingual` needs no stop words, no cases and no spaces: ROOTS' default limits (repeated character 10-grams, repeated
+  word 5-grams, share of letters, length), Gopher's duplicated lines and paragraphs, FineWeb's line ends with the marks of
+  all scripts, FineWeb-2's limit of duplicated lines, CCNet's language score. Where a word is a character, ROOTS' limit
+  for repeated words is 0.96.
+- `evalweb` are EvalWeb's own rules alone, with no character of traditional writing; `chinese` leaves that one out.
+- `residue` flags what extraction left: markup, broken characters, notices, spam terms. No published values, so it never
+  drops.
 - `chinese` is for text in Han characters, where a word is a character. From EvalWeb: length, line length, Han share and
   repeated character 13-grams. From FineWeb-2 (cmn_Hani): line rules and two stop words. Its n-gram thresholds are for
   segmented words of about 1.6 characters; the duplicated 10-gram of characters takes the value of its 6-gram. The
@@ -31,6 +43,11 @@ def _rule(
 ) -> Rule:
     return Rule(name=name, signal=signal, op=op, value=value)
 
+
+_ENGLISH = (
+    _rule("english_language", "language", "in", ("en",)),
+    _rule("english_min_score", "language_score", ">=", 0.65),
+)
 
 _GOPHER_QUALITY = (
     _rule("gopher_min_words", "n_plain_words", ">=", 50),
@@ -85,6 +102,51 @@ _CHINESE = (
 )
 
 
+_UNSPACED = '("zh", "yue", "wuu", "ja", "th", "lo", "my", "km", "bo")'
+_MULTILINGUAL = (
+    _rule("multilingual_min_score", "language_score", ">=", 0.5),
+    _rule("multilingual_min_words", "n_words", ">=", 10),
+    _rule("multilingual_max_words", "n_words", "<=", 100_000),
+    _rule("multilingual_min_letters", "letter_character_share", ">=", 0.6),
+    _rule("multilingual_max_repeated_characters", "character_10_gram_repetition_share", "<=", 0.2),
+    _rule(
+        "multilingual_max_repeated_words",
+        f"repeated_word_5_gram_share * (0.3 / 0.96) if language in {_UNSPACED} else repeated_word_5_gram_share",
+        "<=",
+        0.3,
+    ),
+    _rule("multilingual_max_duplicate_line_characters", "duplicate_nonblank_line_character_share", "<=", 0.1),
+    *(rule for rule in _GOPHER_REPETITION if "_lines" in rule.name or "_paragraphs" in rule.name),
+    *(rule for rule in _FINEWEB if rule.name == "fineweb_min_punctuated_lines"),
+)
+
+_EVALWEB = (
+    *(
+        rule
+        for rule in _CHINESE
+        if rule.name.removeprefix("chinese_")
+        in ("language", "min_characters", "min_mean_line", "min_han", "max_repeated_13_grams")
+    ),
+    _rule("evalweb_no_traditional", "traditional_character_share", "<=", 0),
+)
+
+_REFINEDWEB = (_rule("refinedweb_max_removed_words", "refinedweb_removed_word_share", "<=", 0.05),)
+
+_RESIDUE = tuple(
+    _rule(f"residue_{name}", signal, "<=", limit).flagging()
+    for name, signal, limit in (
+        ("max_tags", "html_tag_character_share", 0.02),
+        ("max_entities", "1000 * html_entities / n_characters", 1),
+        ("max_controls", "control_characters", 0),
+        ("max_zero_width", "1000 * zero_width_characters / n_characters", 1),
+        ("max_mojibake", "mojibake_sequences", 0),
+        ("max_replacements", "n_replacement_characters", 0),
+        ("max_notices", "keyword_notices_per_line", 0.2),
+        ("max_spam", "keyword_spam_per_line", 0.1),
+    )
+)
+
+
 def _c4(variant: str) -> tuple[Rule, ...]:
     return (
         _rule(f"{variant}_no_lorem_ipsum", f"{variant}_lorem_ipsum_lines", "<=", 0),
@@ -95,16 +157,23 @@ def _c4(variant: str) -> tuple[Rule, ...]:
 
 PRESETS: Final = MappingProxyType(
     {
-        "english": (
-            _rule("english_language", "language", "in", ("en",)),
-            _rule("english_min_score", "language_score", ">=", 0.65),
-        ),
+        "english": _ENGLISH,
         "gopher_quality": _GOPHER_QUALITY,
         "gopher_repetition": _GOPHER_REPETITION,
         "gopher": _GOPHER_REPETITION + _GOPHER_QUALITY,
         "c4": _c4("c4"),
         "c4_any_ending": _c4("c4_any_ending"),
+        "c4_page": (
+            _rule("c4_page_no_lorem_ipsum", "lorem_ipsum_lines", "<=", 0),
+            _rule("c4_page_no_curly_bracket", "curly_bracket_lines", "<=", 0),
+            _rule("c4_min_sentences", "c4_sentences", ">=", 5),
+        ),
+        "mc4": (_rule("mc4_min_long_lines", "long_lines", ">=", 3),),
         "fineweb": _FINEWEB,
+        "refinedweb": _ENGLISH + _GOPHER_QUALITY + _GOPHER_REPETITION + _REFINEDWEB,
+        "multilingual": _MULTILINGUAL,
+        "evalweb": _EVALWEB,
+        "residue": _RESIDUE,
         "chinese": _CHINESE,
     }
 )

@@ -5,12 +5,18 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.core.decisions import decide
-from pipelines.corpus.filters.config import FilterConfig, SignalConfig, StatisticsConfig
+from pipelines.core.expressions import check_names, parse_expression
+from pipelines.corpus.filters.columns import signal_columns
+from pipelines.corpus.filters.config import FilterConfig, SignalConfig
+from pipelines.corpus.filters.filter import join_signals
+from pipelines.corpus.filters.keywords import keywords_part
 from pipelines.corpus.filters.presets import PRESETS
 from pipelines.corpus.filters.rules import Rule
-from pipelines.corpus.filters.statistics import column_descriptions, statistics_part
+from pipelines.corpus.filters.statistics import statistics_part
+from pipelines.corpus.filters.surface import surface_part
 from tests.pipelines.corpus.filters.corpus import documents, mixture
 
+SIGNALS = SignalConfig()
 NUMERIC = [rule for rules in PRESETS.values() for rule in rules if rule.op != "in"]
 
 # (rule, threshold, the side that is rejected); equality passes everywhere but at chinese_min_characters.
@@ -50,6 +56,23 @@ PUBLISHED = {
     "chinese_min_mean_line": (10, "below"),
     "chinese_min_han": (0.30, "below"),
     "chinese_max_repeated_13_grams": (0.5, "above"),
+    "chinese_max_duplicate_lines": (0.287, "above"),
+    "chinese_max_duplicate_line_characters": (0.1, "above"),
+    "chinese_min_punctuated_lines": (0.106, "below"),
+    "chinese_min_letter_words": (0.735, "below"),
+    "chinese_max_newlines": (0.178, "above"),
+    "chinese_min_stop_words": (2, "below"),
+    "evalweb_no_traditional": (0, "above"),
+    "refinedweb_max_removed_words": (0.05, "above"),
+    "mc4_min_long_lines": (3, "below"),
+    "c4_page_no_lorem_ipsum": (0, "above"),
+    "c4_page_no_curly_bracket": (0, "above"),
+    "multilingual_min_score": (0.5, "below"),
+    "multilingual_min_words": (10, "below"),
+    "multilingual_max_words": (100_000, "above"),
+    "multilingual_min_letters": (0.6, "below"),
+    "multilingual_max_repeated_characters": (0.2, "above"),
+    "multilingual_max_duplicate_line_characters": (0.1, "above"),
 }
 
 EXPECTED = {"below": [False, True, True], "above": [True, True, False], "below or equal": [False, False, True]}
@@ -66,15 +89,19 @@ def test_published_thresholds_and_which_side_equality_falls(name):
 
 
 def test_every_preset_rule_has_a_signal_and_one_name():
-    known = {*column_descriptions(StatisticsConfig()), "language", "language_score"}
-    assert {rule.signal for rules in PRESETS.values() for rule in rules} <= known
+    known = set(signal_columns(SignalConfig()))
+    for rules in PRESETS.values():
+        for rule in rules:
+            check_names(parse_expression(rule.signal), known)
     for rules in PRESETS.values():
         assert len({rule.name for rule in rules}) == len(rules)
 
 
 def judged(text, preset, language="en"):
-    table = statistics_part({"documents": documents([text])}, StatisticsConfig()).tables["statistics"]
-    signals = table.append_column("language", pa.array([language], pa.large_string()))
+    tables = {"documents": documents([text])}
+    tables |= statistics_part(tables, SIGNALS.statistics).tables | surface_part(tables, SIGNALS.surface).tables
+    tables |= keywords_part(tables, SIGNALS.keywords).tables
+    signals = join_signals(tables).append_column("language", pa.array([language], pa.large_string()))
     [row] = decide(signals.append_column("language_score", pa.array([0.9])), PRESETS[preset]).to_pylist()
     return row["kept"], {failure["rule"] for failure in row["failed"]}
 
@@ -149,6 +176,78 @@ def test_real_chinese_and_english_text_is_mostly_kept_by_its_own_preset():
     chinese = [judged(text, "chinese", "zh")[0] for text in mixture("zh_general", 60, 20)]
     english = [judged(text, "gopher", "en")[0] for text in mixture("books_en", 60, 11)]
     assert sum(chinese) >= 45 and sum(english) >= 45
+
+
+TRADITIONAL = (
+    "資訊是指任何會影響系統的狀態的事件，它可以減少不確定性。人類很早就開始對水產生了認識，東西方古代樸素的物質觀中都把水視為一種基本的"
+    "組成元素。地球上的水有海水、河水、湖水和地下水，它們在太陽的作用下不斷循環。水的比熱容較大，因此沿海地區的氣溫變化比內陸小。"
+    "許多城市建在河邊，因為人們需要飲用和灌溉。隨著工業的發展，有的河流受到了污染，各國在保護水資源方面做了大量的工作，年年都有新的法律。"
+    "這些法律對於工廠和農業的用水作出了規定，並且要求企業公開自己的數據。"
+)
+
+
+def test_traditional_text_fails_evalweb_alone():
+    assert judged(TRADITIONAL, "evalweb", "zh") == (False, {"evalweb_no_traditional"})
+    assert judged(TRADITIONAL, "chinese", "zh") == (True, set())
+    assert judged(WIKI + MORE, "evalweb", "zh") == (True, set())
+
+
+def test_dialogue_with_corner_brackets_is_kept():
+    lines = ["「你昨天去了學校，是真的嗎？」她問我。", "「是的，那裡的人都很好。」我想了想才回答。", "「那麼，今天晚上呢？」"]
+    assert judged("\n".join([*lines, TRADITIONAL]), "chinese", "zh") == (True, set())
+
+
+@pytest.mark.parametrize(("capitals", "removed"), [(4, True), (5, True), (6, True)])
+def test_refinedweb_share_of_removed_words_at_the_boundary(capitals, removed):
+    """100 words of which `capitals` stand in an upper-case line: 5 of 100 pass, 6 do not."""
+    text = " ".join(f"word{letter}" for letter in "abcdefghij" * 10)[: 6 * (100 - capitals) - 1]
+    line = " ".join(["SHOUT"] * capitals)
+    failed = judged(text + "\n" + line, "refinedweb")[1]
+    assert ("refinedweb_max_removed_words" in failed) is (capitals > 5)
+
+
+@pytest.mark.parametrize(("lines", "fails"), [(2, True), (3, False), (4, False)])
+def test_mc4_wants_three_long_lines(lines, fails):
+    text = "\n".join(["x" * 200] * lines + ["y" * 199] * 3)
+    assert ("mc4_min_long_lines" in judged(text, "mc4")[1]) is fails
+
+
+def test_c4_page_condemns_by_any_line():
+    text = "\n".join([*SENTENCES, "a menu with { and no mark"])
+    assert judged(text, "c4") == (True, set()) and judged(text, "c4_page") == (False, {"c4_page_no_curly_bracket"})
+
+
+GREEK = (
+    "Η Αθήνα είναι η πρωτεύουσα της Ελλάδας και η μεγαλύτερη πόλη της χώρας.\nΒρίσκεται στην περιοχή της Αττικής, κοντά "
+    "στη θάλασσα.\nΠολλοί άνθρωποι επισκέπτονται κάθε χρόνο τα αρχαία μνημεία της πόλης."
+)
+PROSE = (
+    "Rivers carry sand down to the sea, where the waves sort it by size.\nCoarse grains stay close to the shore.\nThe finest "
+    "drift far out, and it may take them years to settle on the floor of the ocean."
+)
+THAI = "กรุงเทพมหานครเป็นเมืองหลวงและนครที่มีประชากรมากที่สุดของประเทศไทย เป็นศูนย์กลางการปกครอง การศึกษา และการคมนาคมขนส่ง"
+
+
+@pytest.mark.parametrize(("text", "language"), [(GREEK, "el"), (WIKI + MORE, "zh"), (PROSE, "en")])
+def test_multilingual_keeps_prose_of_every_script(text, language):
+    assert judged(text, "multilingual", language) == (True, set())
+
+
+def test_multilingual_drops_repetition_and_lists():
+    assert judged(THAI, "multilingual", "th")[1] == {"fineweb_min_punctuated_lines"}
+    repeated = judged("χα " * 200, "multilingual", "el")[1]
+    assert {"multilingual_max_repeated_characters", "multilingual_max_repeated_words"} <= repeated
+    assert "multilingual_min_letters" in judged("12 34, 56; 78 % 90 + 11 = 23\n" * 3, "multilingual", "en")[1]
+
+
+def test_residue_flags_and_never_drops():
+    text = "<div class='menu'>Home</div> &nbsp;&amp; Itâ€™s\x01 \ufffd We use cookies. Accept all cookies. Click here to buy now"
+    kept, failed = judged(text, "residue")
+    assert kept and failed == {
+        "residue_max_tags", "residue_max_entities", "residue_max_controls", "residue_max_mojibake",
+        "residue_max_replacements", "residue_max_notices", "residue_max_spam",
+    }  # fmt: skip
+    assert judged("\n".join(SENTENCES), "residue") == (True, set())
 
 
 def test_overrides_resolve_in_order():
