@@ -1,6 +1,7 @@
 """datatrove's side of the filter benchmark and of the differential test. It runs in datatrove's own environment:
 
-    python -m venv PEER && PEER/bin/pip install datatrove==0.10.1 spacy==3.8.18 nltk warcio trafilatura zstandard
+    python -m venv PEER && PEER/bin/pip install "datatrove==0.10.1" spacy==3.8.18 nltk warcio trafilatura \\
+        lxml_html_clean faust-cchardet python-magic
     PEER/bin/python tests/benchmarks/datatrove_peer.py verdicts texts.jsonl out.jsonl
 
 and imports nothing of this project. `texts.jsonl` has one JSON string a line. Commands:
@@ -20,9 +21,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from datatrove.data import Document
+from datatrove.pipeline.extractors import Trafilatura
 from datatrove.pipeline.filters import (
     C4QualityFilter,
     FineWebQualityFilter,
@@ -33,7 +36,8 @@ from datatrove.pipeline.filters import (
     gopher_quality_filter,
     gopher_repetition_filter,
 )
-from datatrove.utils.text import split_into_words
+from datatrove.pipeline.readers import WarcReader
+from datatrove.utils.text import split_into_sentences, split_into_words
 
 WORD_MODULES = (fineweb_quality_filter, gopher_quality_filter, gopher_repetition_filter)
 REPETITION = ("dup_para_frac", "dup_para_char_frac", "dup_line_frac", "dup_line_char_frac")
@@ -116,8 +120,7 @@ def use_words(split: Callable[..., list[str]]) -> None:
 
 
 def read(path: str) -> list[str]:
-    with open(path, encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
+    return [json.loads(line) for line in Path(path).read_text("utf-8").split("\n") if line]
 
 
 def verdicts(texts: list[str]) -> Iterator[dict[str, bool | str]]:
@@ -138,57 +141,74 @@ def run_chain(texts: list[str], steps: list[Any]) -> int:
 def run_each(texts: list[str], steps: list[Any]) -> int:
     kept = 0
     for text in texts:
-        kept += all([verdict(step, text) is True for step in steps])
+        answers = [verdict(step, text) for step in steps]
+        kept += all(answer is True for answer in answers)
     return kept
 
 
 def run_archive(path: str, steps: list[Any]) -> int:
-    import os
-
-    from datatrove.pipeline.extractors import Trafilatura
-    from datatrove.pipeline.readers import WarcReader
-
-    reader = WarcReader(os.path.dirname(path), glob_pattern=os.path.basename(path))
+    reader = WarcReader(str(Path(path).parent), glob_pattern=Path(path).name)
     data: Any = Trafilatura(favour_precision=True, timeout=10).run(reader.run())
     for step in steps:
         data = step.run(data)
     return sum(1 for _ in data)
 
 
+class Server:
+    """The state of `serve`: the texts, the filters, and words and sentences that were made beforehand."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.steps = chain()
+        self.words: dict[str, list[str]] = {}
+        self.sentences: dict[str, list[str]] = {}
+
+    def prepare(self, name: str, argument: str) -> None:
+        """What a command needs and its time leaves out."""
+        use_words(split_into_words)
+        c4_filters.split_into_sentences = split_into_sentences
+        if name == "load":
+            self.texts = read(argument)
+            run_chain(self.texts[:3], chain())
+        elif name == "rules":
+            use_words(self.known_words)
+            c4_filters.split_into_sentences = self.known_sentences
+            if len(self.words) != len(set(self.texts)):
+                run_each(self.texts, self.steps)
+
+    def known_words(self, text: str, language: str) -> list[str]:
+        if text not in self.words:
+            self.words[text] = split_into_words(text, language)
+        return self.words[text]
+
+    def known_sentences(self, line: str, language: str) -> list[str]:
+        if line not in self.sentences:
+            self.sentences[line] = split_into_sentences(line, language)
+        return self.sentences[line]
+
+    def run(self, name: str, argument: str) -> int:
+        if name == "chain":
+            return run_chain(self.texts, self.steps)
+        if name in ("each", "rules"):
+            return run_each(self.texts, self.steps)
+        return run_archive(argument, self.steps) if name == "archive" else 0
+
+
 def serve() -> None:
-    texts: list[str] = []
-    steps = chain()
+    server = Server()
     for command in sys.stdin:
         name, _, argument = command.strip().partition(" ")
-        if name == "load":
-            texts = read(argument)
-            run_chain(texts[:3], chain())
-        words = {text: split_into_words(text) for text in texts} if name == "rules" else {}
-        if name == "rules":
-            use_words(lambda text, language: words[text] if text in words else split_into_words(text, language))
-        else:
-            use_words(split_into_words)
+        server.prepare(name, argument)
         start, wall = time.process_time(), time.perf_counter()
-        kept = 0
-        if name == "chain":
-            kept = run_chain(texts, steps)
-        elif name in ("each", "rules"):
-            kept = run_each(texts, steps)
-        elif name == "archive":
-            kept = run_archive(argument, steps)
+        kept = server.run(name, argument)
+        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
         answer = {
-            "seconds": sum(os_times()) - start if name == "archive" else time.process_time() - start,
+            "seconds": time.process_time() - start,
             "wall": time.perf_counter() - wall,
             "kept": kept,
-            "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak": 1024 * max(children, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss),
         }
         print(json.dumps(answer), flush=True)
-
-
-def os_times() -> tuple[float, float]:
-    """Processor seconds of this process and of the children that it has waited for."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time(), children.ru_utime + children.ru_stime
 
 
 def main() -> None:
@@ -198,7 +218,7 @@ def main() -> None:
         return
     texts = read(paths[0])
     answers: Iterator[Any] = verdicts(texts) if command == "verdicts" else map(split_into_words, texts)
-    with open(paths[1], "w", encoding="utf-8") as out:
+    with Path(paths[1]).open("w", encoding="utf-8") as out:
         for answer in answers:
             out.write(json.dumps(answer) + "\n")
 
