@@ -24,7 +24,7 @@ def recipes(project: Project) -> list[Recipe]:
         Recipe(
             asset="quality_signals",
             group="corpus/filters",
-            description="What later decisions look at: text, language, surface, keywords and metadata of each document.",
+            description="What later decisions look at: text, language, surface, keywords, metadata of documents.",
             kinds=frozenset({"numba", "fasttext"}),
             scope=Scope.BATCHES,
             inputs={"documents": "crawled_text"},

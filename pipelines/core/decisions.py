@@ -6,10 +6,10 @@ value, for kept and dropped documents alike. So "why was this dropped" and "what
 look-ups, and changing a threshold computes no signal again.
 
 A rule states what a document must satisfy: `signal op value`, where the signal is a column or an expression over
-columns (`pipelines.core.expressions`); a condition counts as 1 or 0. Its action is `drop`, or `flag`, which records without
-dropping. A rule with languages judges only the rows whose `language` column is one of them; a row without a language is
-not judged by it. A missing value (null or NaN) fails the rule unless the rule says `missing="pass"`: what could not be
-measured has not been passed.
+columns (`pipelines.core.expressions`); a condition counts as 1 or 0. Its action is `drop`, or `flag`, which records
+without dropping. A rule with languages judges only the rows whose `language` column is one of them; a row without a
+language is not judged by it. A missing value (null or NaN) fails the rule unless the rule says `missing="pass"`: what
+could not be measured has not been passed.
 """
 
 import math
@@ -160,8 +160,8 @@ def _check(columns: Sequence[str], rules: Sequence[DecisionRule]) -> None:
     if twice:
         raise ValueError(f"two rules are called {twice[0]!r}: a decision names its rule, so give each its own name")
     for rule in rules:
-        names = (rule.signal,) if rule.signal in columns else parse_expression(rule.signal).names
-        for wanted in (*names, "language") if rule.languages else names:
+        used = (rule.signal,) if rule.signal in columns else parse_expression(rule.signal).names
+        for wanted in (*used, *(("language",) if rule.languages else ())):
             if wanted not in columns:
                 raise UnknownSignalError(
                     f"rule {rule.name!r} needs the signal {wanted!r}, which this table does not have"

@@ -4,10 +4,10 @@ In: text such as `log(n_words) * letter_word_share` or `n_words >= 50 and (langu
 0.1)`. Steps: Python's own parser reads it (nothing is ever evaluated by Python); every node must be one of the few that
 are allowed here; names are columns of the signals. Out: one Arrow column, computed with Arrow's kernels.
 
-There are numbers, texts and conditions; a boolean column is a condition. Numbers: `+ - * /`, `min max abs log log2 log10
-sqrt exp floor ceil round`. Comparisons: `< <= > >= == !=`, chained too, `in (...)` and `not in (...)` with constants,
-`between(x, low, high)` with both ends in. Conditions: `and or not`, `starts_with ends_with contains` of a text column and
-a constant. Any kind: `a if condition else b`, `is_null(x)`, `coalesce(x, y, ...)`, `length(text)`.
+There are numbers, texts and conditions; a boolean column is a condition. Numbers: `+ - * /`, `min max abs log log2
+log10 sqrt exp floor ceil round`. Comparisons: `< <= > >= == !=`, chained too, `in (...)` and `not in (...)` with
+constants, `between(x, low, high)` with both ends in. Conditions: `and or not`, `starts_with ends_with contains` of a
+text column and a constant. Any kind: `a if condition else b`, `is_null(x)`, `coalesce(x, y, ...)`, `length(text)`.
 
 Null: arithmetic and comparisons with a null are null, and so is what is not a finite number (a division by zero, the
 logarithm of zero, NaN in a column). `and`, `or`, `not` follow Kleene: `false and null` is false, `true and null` is
@@ -279,7 +279,7 @@ def _as(kind: Kind, found: _Value, node: ast.expr) -> Any:
 def _same(nodes: list[ast.expr], signals: pa.Table) -> tuple[Kind, list[Any]]:
     """Values of one kind, which is that of the first that has one."""
     found = [_evaluate(node, signals) for node in nodes]  # once each: twice would be exponential in the depth
-    kind = next((value.kind for value in found if value.kind != "null"), "number")
+    kind: Kind = next((value.kind for value in found if value.kind != "null"), "number")
     return kind, [_as(kind, value, node) for value, node in zip(found, nodes, strict=True)]
 
 

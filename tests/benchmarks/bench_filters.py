@@ -2,10 +2,11 @@
 
     python -m tests.benchmarks.bench_filters --datatrove PEER/bin/python [--juicer PEER/bin/python]
 
-(`datatrove_peer.py` and `juicer_peer.py` say how to make their environments; GRISTMILL_SHARED_DATA names the documents.)
+(`datatrove_peer.py` and `juicer_peer.py` say how to make their environments; GRISTMILL_SHARED_DATA names the
+documents.)
 
-Each side is a process of its own that is asked in turn, `--rounds` times, after one run of each that is not counted; the
-ratio is that of each pair, printed as median [least - greatest]. Per core: processor seconds of one process. Two
+Each side is a process of its own that is asked in turn, `--rounds` times, after one run of each that is not counted;
+the ratio is that of each pair, printed as median [least - greatest]. Per core: processor seconds of one process. Two
 workers: seconds on the wall, two processes a side with half of the documents each. Ours is always the full set of
 signals and every verdict, with `unspaced: runs`, the segmentation that is comparable; datatrove's chain exits early, as
 it does in use. Documents: every n-th of the six domains of the mixture, `--megabytes` in all.
@@ -14,14 +15,14 @@ it does in use. Documents: every n-th of the six domains of the mixture, `--mega
 2. *chain*: text to verdicts, word segmentation on both sides.
 3. *each*: as 2, but datatrove judges every document by all four filters.
 4. *rules*: as 3 with identical words on both sides (datatrove's; words and sentences made beforehand).
-5. *archive*: a gzipped WARC to filtered text, end to end; seconds on the wall (datatrove extracts in a child process).
+5. *archive*: a gzipped WARC to filtered text, end to end; processor seconds, datatrove's extraction process with them.
 6. *juicer*: data-juicer's eight nearest filters against our full set.
 """
 
 import argparse
 import json
 import os
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -96,7 +97,9 @@ class Ours:
         elif name == "words":
             lists = read(argument)
             blocks = text_blocks(self.table.column("text"))
-            self.words = [given_words(b, lists[b.first : b.first + len(b.offsets) - 1], running_flags()) for b in blocks]
+            self.words = [
+                given_words(b, lists[b.first : b.first + len(b.offsets) - 1], running_flags()) for b in blocks
+            ]
 
     def run(self, name: str, argument: str) -> int:
         if name == "chain":
@@ -126,8 +129,14 @@ def serve() -> None:
         start, wall = time.process_time(), time.perf_counter()
         kept = side.run(name, argument)
         seconds, wall = time.process_time() - start, time.perf_counter() - wall
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = high_water()
         print(json.dumps({"seconds": seconds, "wall": wall, "kept": kept, "peak": peak}), flush=True)
+
+
+def high_water() -> int:
+    """Peak resident bytes of this process. Not `ru_maxrss`, which a child starts with its parent's value of."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found[1]) * 1024 if found else 0
 
 
 def read(path: str) -> list[Any]:
@@ -166,7 +175,9 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
     return f"{statistics.median(values):.{digits}f} [{min(values):.{digits}f} - {max(values):.{digits}f}]"
 
 
-def paired(label: str, megabytes: float, rounds: int, ours: Side, peer: Side, commands: tuple[str, str], key: str) -> None:
+def paired(
+    label: str, megabytes: float, rounds: int, ours: Side, peer: Side, commands: tuple[str, str], key: str
+) -> None:
     """Ask both in turn and print the ratio of their times."""
     times: tuple[list[float], list[float]] = ([], [])
     kept = [0, 0]
@@ -208,8 +219,10 @@ def bench(peer: str, juicer: str | None, megabytes: float, rounds: int, folder: 
         subprocess.run([*trove, command, str(whole), str(folder / command)], check=True)
     differing = agreement(texts, read(str(folder / "verdicts")))
     lowest = 1 - max(len(found) for name, found in differing.items() if name != "any") / len(texts)
-    print(f"verdicts: every rule agrees on {lowest:.2%} of the documents or more, all rules together on "
-          f"{1 - len(differing['any']) / len(texts):.2%}: ratios {'count' if lowest >= WANTED else 'DO NOT COUNT'}")  # fmt: skip
+    together = 1 - len(differing["any"]) / len(texts)
+    counts = "count" if lowest >= WANTED else "DO NOT COUNT"
+    print(f"verdicts: every rule agrees on {lowest:.2%} of the documents or more, all together on {together:.2%}")
+    print(f"          so the ratios {counts}; documents that differ, by rule:")
     for name, found in differing.items():
         if found and name != "any":
             print(f"  {name}: {len(found)}")
@@ -225,7 +238,15 @@ def bench(peer: str, juicer: str | None, megabytes: float, rounds: int, folder: 
     paired("rules, same words", size, rounds, ours, theirs, ("rules", "rules"), "seconds")
     archive = folder / "pages.warc.gz"
     archive.symlink_to(shared("html_gold/real-pages.warc.gz").resolve())
-    paired("archive, end to end", archive.stat().st_size / 1e6, rounds, ours, theirs, (f"archive {archive}",) * 2, "wall")
+    paired(
+        "archive, end to end",
+        archive.stat().st_size / 1e6,
+        rounds,
+        ours,
+        theirs,
+        (f"archive {archive}",) * 2,
+        "seconds",
+    )
     peaks = [side.ask("nothing")["peak"] / 1e6 for side in (ours, theirs)]
     print(f"peak memory, all runs  ours {peaks[0]:.0f} MB, datatrove {peaks[1]:.0f} MB")
     second = [Side(own), Side([*trove, "serve"])]

@@ -6,16 +6,18 @@
 
 and imports nothing of this project. `texts.jsonl` has one JSON string a line. Commands:
 
-- `verdicts`: each filter with one rule switched on at a time, every document met by every rule as it came (a chain would
-  show each rule only what the rules before it left): {rule: verdict}, where "error" is an exception of the filter.
+- `verdicts`: each filter with one rule switched on at a time, every document met by every rule as it came (a chain
+  would show each rule only what the rules before it left): {rule: verdict}, where "error" is an exception of the
+  filter.
 - `words`: the word list of each document.
-- `serve`: reads commands from standard input and answers each with a JSON line, so that a caller can alternate with it:
-  `load FILE`, `chain` (the four filters as one pipeline, a dropped document goes no further), `each` (every document
-  meets every filter), `rules` (as `each`, the words made beforehand), `archive FILE` (WARC to filtered text). An answer
-  has the processor seconds, the documents kept and the peak resident memory in bytes.
+- `serve`: reads commands from standard input and answers each with a JSON line, so that a caller can alternate with
+  it: `load FILE`, `chain` (the four filters as one pipeline, a dropped document goes no further), `each` (every
+  document meets every filter), `rules` (as `each`, the words made beforehand), `archive FILE` (WARC to filtered text).
+  An answer has the processor seconds, the documents kept and the peak resident memory in bytes.
 """
 
 import json
+import re
 import resource
 import sys
 import time
@@ -41,10 +43,17 @@ from datatrove.utils.text import split_into_sentences, split_into_words
 
 WORD_MODULES = (fineweb_quality_filter, gopher_quality_filter, gopher_repetition_filter)
 REPETITION = ("dup_para_frac", "dup_para_char_frac", "dup_line_frac", "dup_line_char_frac")
-QUALITY = (
-    "min_doc_words max_doc_words min_avg_word_length max_avg_word_length max_symbol_word_ratio max_bullet_lines_ratio "
-    "max_ellipsis_lines_ratio max_non_alpha_words_ratio min_stop_words"
-).split()
+QUALITY = [
+    "min_doc_words",
+    "max_doc_words",
+    "min_avg_word_length",
+    "max_avg_word_length",
+    "max_symbol_word_ratio",
+    "max_bullet_lines_ratio",
+    "max_ellipsis_lines_ratio",
+    "max_non_alpha_words_ratio",
+    "min_stop_words",
+]
 NO_FINEWEB = {"line_punct_thr": -1.0, "short_line_thr": 9.0, "char_duplicates_ratio": 9.0, "new_line_ratio": 1e9}
 
 
@@ -84,7 +93,11 @@ def single_rules() -> dict[str, Any]:
         else:
             rules[f"gopher_{ours}"] = quality(theirs)
     for variant, marks in (("c4", True), ("c4_any_ending", False)):
-        for ours, theirs in (("no_lorem_ipsum", "lorem"), ("no_curly_bracket", "curly"), ("min_sentences", "sentences")):
+        for ours, theirs in (
+            ("no_lorem_ipsum", "lorem"),
+            ("no_curly_bracket", "curly"),
+            ("min_sentences", "sentences"),
+        ):
             rules[f"{variant}_{ours}"] = c4(marks, theirs)
     for ours, theirs, limit in (
         ("min_punctuated_lines", "line_punct_thr", 0.12),
@@ -199,16 +212,27 @@ def serve() -> None:
     for command in sys.stdin:
         name, _, argument = command.strip().partition(" ")
         server.prepare(name, argument)
-        start, wall = time.process_time(), time.perf_counter()
+        start, wall = processor_seconds(), time.perf_counter()
         kept = server.run(name, argument)
-        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
         answer = {
-            "seconds": time.process_time() - start,
+            "seconds": processor_seconds() - start,
             "wall": time.perf_counter() - wall,
             "kept": kept,
-            "peak": 1024 * max(children, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss),
+            "peak": high_water(),
         }
         print(json.dumps(answer), flush=True)
+
+
+def processor_seconds() -> float:
+    """Of this process and of the children that have ended: text extraction runs in one."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def high_water() -> int:
+    """Peak resident bytes of this process, without children. Not `ru_maxrss`, which starts with the parent's value."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found[1]) * 1024 if found else 0
 
 
 def main() -> None:

@@ -2,13 +2,13 @@
 
     python -m venv PEER && PEER/bin/pip install py-data-juicer==1.6.1 aiohttp
 
-(its first run installs ray by itself). Its nearest set are eight filters, words split at white space as its defaults do:
-number of words, repeated word 5-grams, repeated character 10-grams, alphanumeric and special characters, mean and
+(its first run installs ray by itself). Its nearest set are eight filters, words split at white space as its defaults
+do: number of words, repeated word 5-grams, repeated character 10-grams, alphanumeric and special characters, mean and
 longest line, length. It reads commands from standard input, as `datatrove_peer.py serve` does: `load FILE`, `chain`.
 """
 
 import json
-import resource
+import re
 import sys
 import time
 from pathlib import Path
@@ -45,6 +45,12 @@ def run(texts: list[str], steps: list[Any]) -> int:
     return len(texts)
 
 
+def high_water() -> int:
+    """Peak resident bytes of this process, without children. Not `ru_maxrss`, which starts with the parent's value."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
 def main() -> None:
     texts: list[str] = []
     steps = filters()
@@ -59,7 +65,7 @@ def main() -> None:
             "seconds": time.process_time() - start,
             "wall": time.perf_counter() - wall,
             "kept": kept,
-            "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak": high_water(),
         }
         print(json.dumps(answer), flush=True)
 

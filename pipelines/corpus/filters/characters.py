@@ -91,8 +91,9 @@ _SENTENCE_ENDS = (
 def han_variants() -> npt.NDArray[np.uint8]:
     """For every code point 1 for a Han character of traditional writing alone, 2 for simplified alone, else 0.
 
-    From Python's own tables of the national character sets: Big5 is traditional, GB 2312 simplified; a character of both
-    or of neither is 0. A rare character that GB 2312 lacks counts as traditional, so judge by the share, not by one.
+    From Python's own tables of the national character sets: Big5 is traditional, GB 2312 simplified; a character of
+    both or of neither is 0. A rare character that GB 2312 lacks counts as traditional, so judge by the share, not by
+    one.
     """
     variants = np.zeros(0x110000, np.uint8)
     for code in range(0x4E00, 0xA000):

@@ -75,7 +75,8 @@ class KeywordList(Config):
     """One list of terms that are looked for in the text, or of names that are looked for in the URL."""
 
     kind: Literal["terms", "domains", "urls", "url_words", "url_substrings"] = Field(
-        default="terms", description="What the entries are: terms of the text, or domains, addresses or words of the URL."
+        default="terms",
+        description="What the entries are: terms of the text, or domains, addresses or words of the URL.",
     )
     terms: tuple[StrictStr, ...] = Field(default=(), description="Entries written here, beside those of `path`.")
     path: str | None = operational(

@@ -1,8 +1,8 @@
 """Marks that HTML and wrong encodings left in a text, counted in one pass over its characters.
 
-A *tag* is `<`, perhaps `/`, the name of an HTML element and, within 2,000 characters and before another `<`, a `>`: so a
-generic type such as `List<String>` is none. An *entity* is a named (HTML 5) or numeric character reference with its
-semicolon. *Mojibake* is UTF-8 that was read as Latin-1 or Windows-1252 (a lead byte's character and as many
+A *tag* is `<`, perhaps `/`, the name of an HTML element and, within 2,000 characters and before another `<`, a `>`:
+so a generic type such as `List<String>` is none. An *entity* is a named (HTML 5) or numeric character reference with
+its semicolon. *Mojibake* is UTF-8 that was read as Latin-1 or Windows-1252 (a lead byte's character and as many
 continuation bytes' characters as it asks for; of the two-byte leads only U+00C2 and U+00C3, whose pairs are no ordinary
 spelling), or one of the runs that broken Chinese text is known by.
 """
@@ -19,12 +19,12 @@ from pipelines.corpus.filters.c4 import lower, matches
 from pipelines.corpus.filters.characters import DIGIT
 
 _ELEMENTS: Final = (
-    "a abbr acronym address applet area article aside audio b base basefont bdi bdo big blink blockquote body br button "
-    "canvas caption center cite code col colgroup dd del details dfn dialog dir div dl dt em embed fieldset figcaption "
-    "figure font footer form frame frameset h1 h2 h3 h4 h5 h6 head header hr html i iframe img input ins kbd label legend "
-    "li link main map mark marquee meta meter nav nobr noframes noscript object ol optgroup option output p param picture "
-    "pre progress q s samp script section select small source span strike strong style sub summary sup svg table tbody td "
-    "template textarea tfoot th thead time title tr track tt u ul var video wbr"
+    "a abbr acronym address applet area article aside audio b base basefont bdi bdo big blink blockquote body br "
+    "button canvas caption center cite code col colgroup dd del details dfn dialog dir div dl dt em embed fieldset "
+    "figcaption figure font footer form frame frameset h1 h2 h3 h4 h5 h6 head header hr html i iframe img input ins "
+    "kbd label legend li link main map mark marquee meta meter nav nobr noframes noscript object ol optgroup option "
+    "output p param picture pre progress q s samp script section select small source span strike strong style sub "
+    "summary sup svg table tbody td template textarea tfoot th thead time title tr track tt u ul var video wbr"
 )
 _MAX_TAG, _MAX_NAME = 2000, 34
 _WINDOWS: Final = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
@@ -75,7 +75,7 @@ def _tag(characters: U32, index: int, end: int, elements: U64) -> int:
         value = (value ^ np.uint64(lower(characters[place]))) * HASH_FACTOR
         value ^= value >> np.uint64(29)
         place += 1
-    if place == first or place == end or not _in_table(mix(value), elements):
+    if place in (first, end) or not _in_table(mix(value), elements):
         return 0
     after = characters[place]
     if after != 0x3E and after != 0x2F and after != 0x20 and after != 0x0A and after != 0x09:
@@ -108,7 +108,7 @@ def _entity(characters: U32, flags: U16, index: int, end: int, entities: U64) ->
         value = (value ^ np.uint64(characters[place])) * HASH_FACTOR
         value ^= value >> np.uint64(29)
         place += 1
-    if place == first or place == end or characters[place] != 0x3B or not _in_table(mix(value), entities):
+    if place in (first, end) or characters[place] != 0x3B or not _in_table(mix(value), entities):
         return 0
     return place + 1 - index
 

@@ -1,9 +1,9 @@
 """The attribute family `metadata`: fields of a document's own metadata as signals, such as likes, scores and replies.
 
-In: documents (`id`, `text_hash`, `meta`: a JSON object or null). Each declared field gives a column `meta_<name>`: a number
-(also one in a text, such as "1,234", "1.2k" or "3.4万") or a text; null where the field is absent or is something else. So
-a threshold on engagement is a rule like any other: `meta_likes >= 3`, with `missing` saying what a document without likes
-does. Cost: one JSON parse a document.
+In: documents (`id`, `text_hash`, `meta`: a JSON object or null). Each declared field gives a column `meta_<name>`: a
+number (also one in a text, such as "1,234", "1.2k", "3万") or a text; null where the field is absent or is something
+else. So a threshold on engagement is a rule like any other: `meta_likes >= 3`, with `missing` saying what a document
+without likes does. Cost: one JSON parse a document.
 """
 
 import json

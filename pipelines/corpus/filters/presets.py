@@ -6,23 +6,23 @@ A document meets the rules in this order; the first failing one is its reason, a
 - `c4` judges what C4's line filter would leave (Raffel et al. 2020); the text itself stays whole. `c4_any_ending` is
   the variant without the terminal mark rule, which FineWeb uses because the rule alone costs a third of the tokens.
 - `fineweb` are FineWeb's own four rules (Penedo et al. 2024); its whole pipeline is `english`, `gopher`,
-  `c4_any_ending`, `fineweb`.
-  As above, the sentences and marks are those of lines that came so far; `c4_page` condemns a page for "lorem ipsum" or
-  `{` anywhere on it, as the first implementation did. `mc4` wants three lines of 200 characters.
-- `refinedweb` (Penedo et al. 2023, in DCLM's numbers) = `english` + `gopher` + at most 5 % of the words in lines that its
-  line-wise corrections take out. Its URL lists are the project's own (family `keywords`): a domain list as
+  `c4_any_ending`, `fineweb`. As above, the sentences and marks are those of lines that came so far; `c4_page` condemns
+  a page for "lorem ipsum" or `{` anywhere on it, as the first implementation did. `mc4` wants three lines of 200
+  characters.
+- `refinedweb` (Penedo et al. 2023, in DCLM's numbers) = `english` + `gopher` + at most 5 % of the words in lines
+  that its line-wise corrections take out. Its URL lists are the project's own (family `keywords`): a domain list as
   `url_<list>_hits <= 0`, soft words as `url_<list>_hits < 2`.
 - `english` is the language gate of FineWeb and RefinedWeb.
-- `multilingual` needs no stop words, no cases and no spaces: ROOTS' default limits (repeated character 10-grams, repeated
-  word 5-grams, share of letters, length), Gopher's duplicated lines and paragraphs, FineWeb's line ends with the marks of
-  all scripts, FineWeb-2's limit of duplicated lines, CCNet's language score. Where a word is a character, ROOTS' limit
-  for repeated words is 0.96.
+- `multilingual` needs no stop words, no cases and no spaces: ROOTS' default limits (repeated character 10-grams,
+  repeated word 5-grams, share of letters, length), Gopher's duplicated lines and paragraphs, FineWeb's line ends with
+  the marks of all scripts, FineWeb-2's limit of duplicated lines, CCNet's language score. Where a word is a character,
+  ROOTS' limit for repeated words is 0.96.
 - `evalweb` are EvalWeb's own rules alone, with no character of traditional writing; `chinese` leaves that one out.
-- `residue` flags what extraction left: markup, broken characters, notices, spam terms. No published values, so it never
-  drops.
-- `chinese` is for text in Han characters, where a word is a character. From EvalWeb: length, line length, Han share and
-  repeated character 13-grams. From FineWeb-2 (cmn_Hani): line rules and two stop words. Its n-gram thresholds are for
-  segmented words of about 1.6 characters; the duplicated 10-gram of characters takes the value of its 6-gram. The
+- `residue` flags what extraction left: markup, broken characters, notices, spam terms. No published values, so it
+  never drops.
+- `chinese` is for text in Han characters, where a word is a character. From EvalWeb: length, line length, Han share
+  and repeated character 13-grams. From FineWeb-2 (cmn_Hani): line rules and two stop words. Its n-gram thresholds are
+  for segmented words of about 1.6 characters; the duplicated 10-gram of characters takes the value of its 6-gram. The
   sentence limit finds lists and keyword dumps; it has no published value, so it only flags.
 
 Pitfalls: `gopher` and `c4` reject every Chinese document (stop words, terminal marks); `{` rejects code and LaTeX; a

@@ -27,11 +27,12 @@ class Rule(Config):
         description="The column of a quality signal that the rule looks at, or an expression over such columns.",
     )
     op: Literal[">=", ">", "<=", "<", "==", "in"] = Field(
-        default="==", description="The comparison that a kept document satisfies; left out when `signal` is a condition."
+        default="==",
+        description="The comparison that a kept document satisfies; left out when `signal` is a condition.",
     )
     value: Annotated[float, Field(allow_inf_nan=False)] | StrictStr | tuple[StrictStr, ...] = Field(
         default=1.0,
-        description="The threshold; a text for `==` on a text signal, a list of texts for `in`; left out for a condition.",
+        description="The threshold: a number, a text for `==`, a list of texts for `in`; left out for a condition.",
     )
     languages: tuple[str, ...] = Field(
         default=(), description="Judge only documents detected as one of these languages; empty: all."

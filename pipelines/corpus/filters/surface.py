@@ -5,11 +5,12 @@ never done to the text; markup that extraction left (tags, entities); broken cha
 U+FFFD); traditional and simplified characters; repeated character and word n-grams as ROOTS measures them. Out: one row
 for each document; a share whose denominator is zero is null. Cost: about 20 MB/s of UTF-8 on one core.
 
-*RefinedWeb* (Penedo et al. 2023, G.2, with the numbers of DCLM's reproduction). Each `\\n` line meets, in order: more than
-half of its characters upper-case; digits alone; a counter such as `3 likes`, `1.2k views` or `评论(12)`; a single word
-(a line of a script without spaces has as many words as characters); and, in lines of ten words at most, a phrase that is
-taken out: `items in cart` anywhere, `read more...` at the end, `sign-in` at the start, and their Chinese relatives.
-`refinedweb_removed_word_share` is the share of the document's words that goes with them; RefinedWeb drops above 5 %.
+*RefinedWeb* (Penedo et al. 2023, G.2, with the numbers of DCLM's reproduction). Each `\\n` line meets, in order:
+more than half of its characters upper-case; digits alone; a counter such as `3 likes`, `1.2k views` or `评论(12)`; a
+single word (a line of a script without spaces has as many words as characters); and, in lines of ten words at most, a
+phrase that is taken out: `items in cart` anywhere, `read more...` at the end, `sign-in` at the start, and their Chinese
+relatives. `refinedweb_removed_word_share` is the share of the document's words that goes with them; RefinedWeb drops
+above 5 %.
 
 *Repetition* (ROOTS): the n-grams of a document sorted by count, the share of all positions that the first sqrt(number
 of different ones) hold, those that occur once left out. Needs no words, so it serves every script.
@@ -50,14 +51,14 @@ ALGORITHMS: Final = (SURFACE, SEGMENTATION, UNICODE)
 
 LINES: Final = ("uppercase", "numeric", "counter", "single_word", "phrase")
 CHARACTER_COUNTS: Final = ("letters", "han", "traditional", "simplified")
-_LABELS = "likes shares comments retweets reposts quotes bookmarks upvotes downvotes downloads views followers".split()
-_CHINESE_LABELS = "点赞 赞 评论 转发 阅读 播放 收藏 浏览 关注 粉丝 回复 喜欢 分享 观看 點贊 讚 評論 轉發 閱讀 瀏覽 回覆".split()
-_CHINESE_UNITS = "个 次 人 条 篇 個 條 万 千 亿 萬 億".split()
+_LABELS = "likes shares comments retweets reposts quotes bookmarks upvotes downvotes downloads views followers"
+_CHINESE_LABELS = "点赞 赞 评论 转发 阅读 播放 收藏 浏览 关注 粉丝 回复 喜欢 分享 观看 點贊 讚 評論 轉發 閱讀 瀏覽 回覆"
+_CHINESE_UNITS = "个 次 人 条 篇 個 條 万 千 亿 萬 億"
 _ANYWHERE = ("items in cart", "加入购物车", "加入購物車")
 _AT_END = ("read more...", "read more…", "阅读全文", "查看更多", "展开全文", "閱讀全文", "更多>>")
 _AT_START = ("sign-in", "登录注册", "登录/注册", "登入/註冊")
 _MAX_PHRASE_WORDS = 10
-_MOJIBAKE: Final = tuple("锟斤拷 烫烫烫 屯屯屯".split())
+_MOJIBAKE: Final = ("锟斤拷", "烫烫烫", "屯屯屯")
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -145,12 +146,14 @@ def _count(block: TextBlock, config: SurfaceConfig) -> I64:
     words = segment_words(block, flags)
     lines = np.zeros((documents, 8), np.int64)
     _correct_lines(
-        block.characters, block.offsets, flags, words.offsets, words.starts, words.flags, phrase_table(_LABELS),
-        phrase_table(_CHINESE_LABELS), phrase_table(_CHINESE_UNITS), phrase_table(_ANYWHERE), phrase_table(_AT_END),
-        phrase_table(_AT_START), config.long_line_characters, lines,
+        block.characters, block.offsets, flags, words.offsets, words.starts, words.flags, phrase_table(_LABELS.split()),
+        phrase_table(_CHINESE_LABELS.split()), phrase_table(_CHINESE_UNITS.split()), phrase_table(_ANYWHERE),
+        phrase_table(_AT_END), phrase_table(_AT_START), config.long_line_characters, lines,
     )  # fmt: skip
     marks = np.zeros((documents, 6), np.int64)
-    count_markup(block.characters, block.offsets, flags, element_hashes(), entity_hashes(), phrase_table(_MOJIBAKE), marks)
+    count_markup(
+        block.characters, block.offsets, flags, element_hashes(), entity_hashes(), phrase_table(_MOJIBAKE), marks
+    )
     kinds = np.zeros((documents, len(CHARACTER_COUNTS) + 1), np.int64)
     _count_kinds(block.characters, block.offsets, flags, han_variants(), kinds)
     parts = [lines, marks, kinds]

@@ -72,12 +72,11 @@ _ABBREVIATIONS = (
     "Jan Jr Jul Jun Kan Ky Lt Ltd Mar Mass Md Messrs Mich Minn Miss Mo Mont Mr Mrs Ms Mt Neb Nev Nov Oct Okla Ore Pa "
     "Prof Rep Rev Sen Sep Sept Sgt Sr St Tenn Va Wash Wis vs Ph.D"
 )
-_UNITS = (
-    "km m dm cm mm nm µm ha yd in ft kg g mg µg t lb oz kmh mph hPa Pa mbar mb MB kb KB gb GB tb TB T G M K am pm"
-)
+_UNITS = "km m dm cm mm nm µm ha yd in ft kg g mg µg t lb oz kmh mph hPa Pa mbar mb MB kb KB gb GB tb TB T G M K am pm"
 _EMOTICONS = (
-    "'' ’’ (: (; (= ): :( :) :* :/ :> :] :| :} ;) <. =( =) =/ =[ =] =| [: ]= 8) <3 :0 :1 :3 :D :O :P :X :o :p :x 8D ;D =3 "
-    "=D :-) :-( :-/ :-> :-] :-| :-} :-* :-D :-O :-P :-X :-o :-p :-x ;-) ;-D (-: (-; )-: [-: :'( :') :(( :)) <33 >:( >:o"
+    "'' ’’ (: (; (= ): :( :) :* :/ :> :] :| :} ;) <. =( =) =/ =[ =] =| [: ]= 8) <3 :0 :1 :3 :D :O :P :X :o :p :x 8D "
+    ";D =3 =D :-) :-( :-/ :-> :-] :-| :-} :-* :-D :-O :-P :-X :-o :-p :-x ;-) ;-D (-: (-; )-: [-: :'( :') :(( :)) "
+    "<33 >:( >:o"
 )
 
 _DOT, _APOSTROPHE, _RIGHT_QUOTE, _PLUS, _PERCENT, _SLASH, _COLON = 0x2E, 0x27, 0x2019, 0x2B, 0x25, 0x2F, 0x3A
@@ -122,7 +121,9 @@ def given_words(block: TextBlock, lists: Sequence[Sequence[str]], flags: U16) ->
         for word in words:
             found = text.find(word, place)
             if found < 0 or not word:
-                raise ValueError(f"document {block.first + document}: the word {word!r} is not in its text after {place}")
+                raise ValueError(
+                    f"document {block.first + document}: the word {word!r} is not in its text after {place}"
+                )
             place = found + len(word)
             starts[count], stops[count] = first + found, first + place
             count += 1

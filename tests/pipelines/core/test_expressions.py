@@ -148,10 +148,8 @@ TREES = st.recursive(
 )
 
 
-class Undefined(Exception):
+class UndefinedError(Exception):
     """Python's side: a null operand, which nothing here may outlive."""
-
-
 
 
 def by_python(text, row):
@@ -161,18 +159,16 @@ def by_python(text, row):
         def call(*operands):
             result = function(*operands)
             if not math.isfinite(result):
-                raise Undefined
+                raise UndefinedError
             return result
 
         return call
 
-    names = {"min": wrap(min), "max": wrap(max)}
-    for name, value in row.items():
-        names[name] = value
+    names = {"min": wrap(min), "max": wrap(max), **row}
     try:
         result = eval(text, {"__builtins__": {}}, names)
         return float(result) if math.isfinite(result) else None
-    except (TypeError, ZeroDivisionError, Undefined, OverflowError):
+    except (TypeError, ZeroDivisionError, UndefinedError, OverflowError):
         return None
 
 

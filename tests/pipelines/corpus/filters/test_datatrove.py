@@ -1,9 +1,9 @@
 """Verdicts against datatrove 0.10.1, rule by rule, where its environment is at hand.
 
-`GRISTMILL_DATATROVE` names the Python of an environment with datatrove; `tests/benchmarks/datatrove_peer.py` says how to make
-one. Without it these tests skip. `datatrove_differences.json` lists every document of the mixture (12,824 of six domains) on
-which a verdict differs, by rule, with the reason. With identical segmentation there is none; what remains with our own
-comes from words alone. Differences that only made-up documents show are in `MADE`.
+`GRISTMILL_DATATROVE` names the Python of an environment with datatrove; `tests/benchmarks/datatrove_peer.py` says
+how to make one. Without it these tests skip. `datatrove_differences.json` lists every document of the mixture (12,824
+of six domains) on which a verdict differs, by rule, with the reason. With identical segmentation there is none; what
+remains with our own comes from words alone. Differences that only made-up documents show are in `MADE`.
 """
 
 import json
@@ -134,7 +134,9 @@ def test_the_list_is_within_the_bound():
     """Every rule agrees on 99 % of the 12,824 documents and more, so do all rules together; counts are those listed."""
     listed = json.loads(LISTED.read_text())
     rules = Counter(rule for item in listed["documents"].values() for rule in item["rules"])
-    assert rules == listed["by_rule"] and Counter(i["reason"] for i in listed["documents"].values()) == listed["by_reason"]
+    assert (
+        rules == listed["by_rule"] and Counter(i["reason"] for i in listed["documents"].values()) == listed["by_reason"]
+    )
     assert len(listed["documents"]) <= 0.01 * listed["compared"] and listed["compared"] == 12_824
 
 

@@ -91,7 +91,10 @@ ALPHABET = st.text(st.sampled_from("abç é_-9.\n"), max_size=25)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(ALPHABET, min_size=1, max_size=3), st.sets(st.text(st.sampled_from("abç é-"), min_size=1, max_size=4), min_size=1))
+@given(
+    st.lists(ALPHABET, min_size=1, max_size=3),
+    st.sets(st.text(st.sampled_from("abç é-"), min_size=1, max_size=4), min_size=1),
+)
 def test_spaced_scripts_equal_a_regular_expression(texts, terms):
     """Leftmost-longest with word boundaries is an alternation, longest first, between look-arounds."""
     wanted = sorted({term.strip() for term in terms} - {""}, key=lambda term: (-len(term), term))
@@ -153,7 +156,11 @@ def test_files_are_read_and_pinned(tmp_path):
 
 
 def test_built_in_lists():
-    row = rows(["Please enable JavaScript. We use cookies! 点击购买"], spam=KeywordList(builtin="spam"), n=KeywordList(builtin="notices"))[0]
+    row = rows(
+        ["Please enable JavaScript. We use cookies! 点击购买"],
+        spam=KeywordList(builtin="spam"),
+        n=KeywordList(builtin="notices"),
+    )[0]
     assert row["keyword_spam_hits"] == 1 and row["keyword_n_hits"] == 2
 
 

@@ -11,7 +11,13 @@ from pipelines.corpus.filters.rules import Rule
 from tests.pipelines.corpus.filters.corpus import documents
 
 CONFIG = MetadataConfig.model_validate(
-    {"fields": {"likes": {"path": "likes"}, "score": {"path": "post.score"}, "forum": {"path": "forum", "kind": "text"}}}
+    {
+        "fields": {
+            "likes": {"path": "likes"},
+            "score": {"path": "post.score"},
+            "forum": {"path": "forum", "kind": "text"},
+        }
+    }
 )
 
 
@@ -24,7 +30,8 @@ def tables(*metas):
 @pytest.mark.parametrize(
     ("value", "number"),
     [
-        (3, 3), (2.5, 2.5), (True, 1), ("12", 12), (" 1,234 ", 1234), ("1.2k", 1200), ("3.4万", 34000), ("1M+", 1e6), ("-5", -5),
+        (3, 3), (2.5, 2.5), (True, 1), ("12", 12), (" 1,234 ", 1234), ("1.2k", 1200), ("3.4万", 34000), ("1M+", 1e6),
+        ("-5", -5),
         ("1,23", None), ("1.2.3", None), ("", None), ("many", None), (None, None), ([1], None), ({}, None),
         (float("inf"), None), (10**400, None), ("9" * 40, None), ("2亿", 2e8), ("12,345,678", 12_345_678),
     ],

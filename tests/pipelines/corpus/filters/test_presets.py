@@ -193,7 +193,11 @@ def test_traditional_text_fails_evalweb_alone():
 
 
 def test_dialogue_with_corner_brackets_is_kept():
-    lines = ["「你昨天去了學校，是真的嗎？」她問我。", "「是的，那裡的人都很好。」我想了想才回答。", "「那麼，今天晚上呢？」"]
+    lines = [
+        "「你昨天去了學校，是真的嗎？」她問我。",
+        "「是的，那裡的人都很好。」我想了想才回答。",
+        "「那麼，今天晚上呢？」",
+    ]
     assert judged("\n".join([*lines, TRADITIONAL]), "chinese", "zh") == (True, set())
 
 
@@ -218,12 +222,12 @@ def test_c4_page_condemns_by_any_line():
 
 
 GREEK = (
-    "Η Αθήνα είναι η πρωτεύουσα της Ελλάδας και η μεγαλύτερη πόλη της χώρας.\nΒρίσκεται στην περιοχή της Αττικής, κοντά "
-    "στη θάλασσα.\nΠολλοί άνθρωποι επισκέπτονται κάθε χρόνο τα αρχαία μνημεία της πόλης."
+    "Η Αθήνα είναι η πρωτεύουσα της Ελλάδας και η μεγαλύτερη πόλη της χώρας.\nΒρίσκεται στην περιοχή της Αττικής, "
+    "κοντά στη θάλασσα.\nΠολλοί άνθρωποι επισκέπτονται κάθε χρόνο τα αρχαία μνημεία της πόλης."
 )
 PROSE = (
-    "Rivers carry sand down to the sea, where the waves sort it by size.\nCoarse grains stay close to the shore.\nThe finest "
-    "drift far out, and it may take them years to settle on the floor of the ocean."
+    "Rivers carry sand down to the sea, where the waves sort it by size.\nCoarse grains stay close to the shore.\n"
+    "The finest drift far out, and it may take them years to settle on the floor of the ocean."
 )
 THAI = "กรุงเทพมหานครเป็นเมืองหลวงและนครที่มีประชากรมากที่สุดของประเทศไทย เป็นศูนย์กลางการปกครอง การศึกษา และการคมนาคมขนส่ง"
 
@@ -241,7 +245,8 @@ def test_multilingual_drops_repetition_and_lists():
 
 
 def test_residue_flags_and_never_drops():
-    text = "<div class='menu'>Home</div> &nbsp;&amp; Itâ€™s\x01 \ufffd We use cookies. Accept all cookies. Click here to buy now"
+    text = "<div class='menu'>Home</div> &nbsp;&amp; Itâ€™s\x01 \ufffd "
+    text += "We use cookies. Accept all cookies. Click here to buy now"
     kept, failed = judged(text, "residue")
     assert kept and failed == {
         "residue_max_tags", "residue_max_entities", "residue_max_controls", "residue_max_mojibake",

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.corpus.filters.blocks import hash_words, text_blocks
-from pipelines.corpus.filters.spans import lines, sentences
 from pipelines.corpus.filters.characters import character_flags
+from pipelines.corpus.filters.spans import lines, sentences
 from pipelines.corpus.filters.words import segment_words
 from tests.pipelines.corpus.filters.corpus import DOMAINS, mixture, words_of_texts
 
