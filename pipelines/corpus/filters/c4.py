@@ -18,8 +18,9 @@ from numba import njit
 
 from pipelines.corpus.filters.blocks import I32, I64, U8, U16, U32, U64, Spans, TextBlock
 from pipelines.corpus.filters.characters import DIGIT, SPACE
+from pipelines.corpus.filters.chunks import abbreviations
 from pipelines.corpus.filters.lines import strip
-from pipelines.corpus.filters.words import ENDS_SENTENCE, IS_PUNCTUATION, Words, abbreviations, words_of
+from pipelines.corpus.filters.words import ENDS_SENTENCE, IS_PUNCTUATION, Words, words_of
 
 C4_COUNTS: Final = (
     "lorem_ipsum_lines",

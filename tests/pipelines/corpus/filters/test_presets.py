@@ -6,10 +6,11 @@ from pydantic import ValidationError
 
 from pipelines.core.decisions import decide
 from pipelines.core.expressions import check_names, parse_expression
-from pipelines.corpus.filters.columns import signal_columns
+from pipelines.corpus.filters import keywords, statistics, surface
 from pipelines.corpus.filters.config import FilterConfig, SignalConfig
 from pipelines.corpus.filters.filter import join_signals
 from pipelines.corpus.filters.keywords import keywords_part
+from pipelines.corpus.filters.language import LANGUAGE_DESCRIPTIONS
 from pipelines.corpus.filters.presets import PRESETS
 from pipelines.corpus.filters.rules import Rule
 from pipelines.corpus.filters.statistics import statistics_part
@@ -89,7 +90,11 @@ def test_published_thresholds_and_which_side_equality_falls(name):
 
 
 def test_every_preset_rule_has_a_signal_and_one_name():
-    known = set(signal_columns(SignalConfig()))
+    families = ((statistics, SIGNALS.statistics), (surface, SIGNALS.surface), (keywords, SIGNALS.keywords))
+    known = {
+        *LANGUAGE_DESCRIPTIONS,
+        *(name for family, config in families for name in family.column_descriptions(config)),
+    }
     for rules in PRESETS.values():
         for rule in rules:
             check_names(parse_expression(rule.signal), known)
