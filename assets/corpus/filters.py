@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from assets.corpus.text_families import list_digests, text_algorithms, text_families, text_parts
+from assets.corpus.text_families import TEXT_ALGORITHMS, list_digests, text_families, text_parts
 from assets.recipe import Made, Recipe, Scope
 from pipelines.core.manifest import CheckRecord, conservation, total_counts
 from pipelines.corpus.acquisition.packages import resolve_path
@@ -28,7 +28,7 @@ def recipes(project: Project) -> list[Recipe]:
             kinds=frozenset({"numba", "fasttext"}),
             scope=Scope.BATCHES,
             inputs={"documents": "crawled_text"},
-            algorithms=tuple(dict.fromkeys((*statistics.ALGORITHMS, *language.ALGORITHMS, *text_algorithms(project)))),
+            algorithms=tuple(dict.fromkeys((*statistics.ALGORITHMS, *language.ALGORITHMS, *TEXT_ALGORITHMS))),
             config=lambda project, key: project.corpus.signals.identity(),
             facts=list_digests,
             make=_make_signals,

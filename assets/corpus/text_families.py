@@ -24,8 +24,7 @@ def text_families(project: Project) -> list[str]:
     return [name for name in FAMILIES if getattr(project.corpus.signals, name) is not None]
 
 
-def text_algorithms(project: Project) -> tuple[Algorithm, ...]:
-    return tuple(item for name in text_families(project) for item in FAMILIES[name][1])
+TEXT_ALGORITHMS = tuple(dict.fromkeys(item for _, algorithms in FAMILIES.values() for item in algorithms))
 
 
 def list_digests(mill: Mill, key: str | None) -> dict[str, Any]:
