@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -39,13 +40,20 @@ def test_every_make_target_exists() -> None:
     assert named and named <= targets
 
 
+def blocks() -> list[dict[str, Any]]:
+    """Every YAML example."""
+    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", README, re.S)]
+
+
 def test_the_example_project_is_valid() -> None:
     example = re.search(r"```yaml\n(.*?)```", README, re.S)
     assert example
     project = Project.model_validate(yaml.safe_load(example[1]))
     assert list(project.dangling_names()) == []
-    _, models = re.findall(r"```yaml\n(.*?)```", README, re.S)
-    section = yaml.safe_load(models)["corpus"]
+
+
+def test_the_example_models_are_valid() -> None:
+    (section,) = [block["corpus"] for block in blocks() if "models" in block.get("corpus", {})]
     assert set(ModelsConfig.model_validate(section["models"]).assets()) == {
         "opinions/annotations", "useful/quality_classifier", "prose/language_model"
     }  # fmt: skip
@@ -64,14 +72,13 @@ def test_every_folder_of_the_table_exists() -> None:
 
 
 def test_the_operations_of_the_readme_are_those_of_the_library() -> None:
-    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", README, re.S)]
     operations = TypeAdapter(Operations)
-    lists = [block["corpus"] for block in blocks if "normalization" in block.get("corpus", {})]
+    lists = [block["corpus"] for block in blocks() if "normalization" in block.get("corpus", {})]
     assert lists
     for corpus in lists:
         for listed in (corpus, *corpus["sources"].values()):
             assert operations.validate_python(listed["normalization"])
     table = README[README.index("| operations | for |") :].split("\n\n")[0]
     assert set(re.findall(r"`([a-z_]+)`", table)) == set(STEPS)
-    (declared,) = [MetadataConfig.model_validate(block["metadata"]) for block in blocks if "metadata" in block]
+    (declared,) = [MetadataConfig.model_validate(block["metadata"]) for block in blocks() if "metadata" in block]
     assert set(re.findall(r"`(meta_[a-z_]+) [>=]", README)) <= set(declared.signals())

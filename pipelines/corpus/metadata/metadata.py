@@ -7,8 +7,8 @@ that the batch is too small or too even for is refused: its row says why, it cha
 
 A row depends on the batch through the fit, whose digest is in the key of every part: other documents in a batch mean
 new rows for all its parts, never old ones beside new. Out: `metadata_part` gives `id`, `text_hash` and
-`MetadataConfig.signals()`; counts of gaps, filled values and outliers. Cost: JSON parsing, about 50,000 documents a
-second.
+`MetadataConfig.signals()`; counts of gaps, filled values and outliers. Cost: one JSON parse a
+document.
 """
 
 import json

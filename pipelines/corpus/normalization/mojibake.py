@@ -3,7 +3,7 @@
 ftfy decides, line by line: a line is looked at only when it holds a sequence that its model of mojibake calls bad, and
 changed only when the bytes behind it are valid UTF-8. Of ftfy's many repairs only those of the encoding are on: no
 change of quotation marks, ligatures, widths, HTML entities or line ends, and nothing is replaced by U+FFFD where a
-byte is lost. So text that is right stays as it is: of 6,000 sentences in 75 languages and 420 files of 30 encodings it
+byte is lost. So text that is right stays as it is: of 6,000 sentences in 75 languages and 272 files of 30 encodings it
 changes 15, all of them broken. Of sentences broken on purpose it repairs 99 % (Windows-1252, Latin-1), 94 % (1250), 57
 % (1251) to the letter and leaves the rest.
 """

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.corpus.extraction import UnitTask, run_unit
+from assets.corpus.extraction import TaskFile, UnitTask, run_unit
 from pipelines.core.artifacts import read_table
 from pipelines.corpus.acquisition.config import ReaderConfig
 from pipelines.corpus.extraction.config import ExtractionConfig
@@ -15,14 +15,14 @@ SMALL_MEMORY = ExtractionConfig(max_document_memory=64 << 20)
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> tuple[tuple[Path, str, str | None], ...]:
+def files(tmp_path: Path) -> tuple[TaskFile, ...]:
     texts = {"a.txt": "A sound text.", "b.txt": "\U0001f600é " * 5_000_000, "c.txt": "Another one."}
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
-    return tuple((tmp_path / name, name, None) for name in texts)
+    return tuple(TaskFile(tmp_path / name, name, len(text.encode()), None) for name, text in texts.items())
 
 
-def run(tmp_path: Path, task_key: str, files: tuple[tuple[Path, str, str | None], ...], **more: object) -> list[tuple]:
+def run(tmp_path: Path, task_key: str, files: tuple[TaskFile, ...], **more: object) -> list[tuple]:
     store = ArtifactStore(str(tmp_path / "store"), "p", tmp_path / "cache")
     context = DocumentContext("s", "b", "d")
     reader = ReaderConfig(format="folder", max_record_bytes=64 << 20, max_line_bytes=128 << 20)
