@@ -8,7 +8,8 @@ While the child computes, the caller reads ahead one bundle.
 
 Processor time, not time on the clock, so that a busy machine stops nobody; a child that neither computes nor answers
 is killed after `STILL` times its limits. A bundle costs a pickle each way (0.2 ms for 200 KB), a death about 2 s.
-The child ends when the pipe to its owner does: at once when idle, else when its item ends or meets its limits.
+The child ends when the pipe to its owner does: at once when idle, else when its item ends or meets its limits; and
+after `IDLE_SECONDS` without work, so that its memory is there for the next stage.
 """
 
 import contextlib
@@ -29,6 +30,7 @@ Result = TypeVar("Result")
 STILL: Final = 30
 START_SECONDS: Final = 300.0
 """For the imports and the compilation of kernels in the child's first moments, on a machine that never ran them."""
+IDLE_SECONDS: Final = 10.0
 BUNDLE_ITEMS: Final = 64
 BUNDLE_BYTES: Final = 1 << 20
 _CHILD: Final = """
@@ -191,7 +193,7 @@ def serve(descriptor: int) -> None:
         return
     pipe.send(True)
     with contextlib.suppress(EOFError, OSError):
-        while True:
+        while pipe.poll(IDLE_SECONDS):
             bundle = pipe.recv()
             try:
                 answers: Any = [_limited(function, item, limits) for item in bundle]

@@ -4,7 +4,7 @@ import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,13 @@ from pipelines.corpus.extraction.extract import (
     EXTRACTION_ALGORITHMS,
     DocumentContext,
     Extracted,
+    Settings,
     UnitFile,
     extract_unit,
     extracted,
     warm_up,
 )
 from pipelines.corpus.extraction.units import plan_units
-from pipelines.corpus.normalization.config import AnyOperation
 from pipelines.corpus.normalization.normalize import identity_of
 from pipelines.project import Project
 from resources.backends import StoreError
@@ -171,15 +171,16 @@ def run_unit(task: UnitTask) -> PartMemo:
 
 def _results(units: list[UnitFile], siblings: list[UnitFile], task: UnitTask) -> Iterator[PartResult]:
     """The unit's parts, every document extracted in a process that is killed at its limits."""
-    process = _extractor(task.config, task.context.normalization, task.context.language)
+    settings = task.config, task.context.normalization, task.context.language
+    process = _extractor(Limits(task.config.max_document_seconds, task.config.max_document_memory))
 
     def run(records: Iterable[Record | Drop]) -> Iterator[Extracted]:
         places: deque[str] = deque()  # of the records that were sent and not answered
 
-        def sent() -> Iterator[Record | Drop]:
+        def sent() -> Iterator[tuple[Settings, Record | Drop]]:
             for record in records:
                 places.append(record.locator)
-                yield record
+                yield settings, record
 
         for answer in process.map(sent(), _weight):
             place = places.popleft()
@@ -191,17 +192,13 @@ def _results(units: list[UnitFile], siblings: list[UnitFile], task: UnitTask) ->
 
 
 @lru_cache(maxsize=1)
-def _extractor(
-    config: ExtractionConfig, operations: tuple[AnyOperation, ...], language: str | None
-) -> KillableProcess[Record | Drop, Extracted]:
+def _extractor(limits: Limits) -> KillableProcess[tuple[Settings, Record | Drop], Extracted]:
     """The process that extracts for this one; it starts with the first document (1 s) and serves all units."""
-    limits = Limits(config.max_document_seconds, config.max_document_memory)
-    settings = config, operations, language
-    return KillableProcess(partial(extracted, settings), limits, partial(warm_up, settings))
+    return KillableProcess(extracted, limits, warm_up)
 
 
-def _weight(record: Record | Drop) -> int:
-    return 0 if isinstance(record, Drop) else len(record.body)
+def _weight(item: tuple[Settings, Record | Drop]) -> int:
+    return 0 if isinstance(item[1], Drop) else len(item[1].body)
 
 
 def _stopped_before(mill: Mill, action: Action) -> dict[str, tuple[str, str]]:

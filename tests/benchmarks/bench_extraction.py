@@ -64,7 +64,7 @@ def main() -> None:
         if isinstance(record, Record) and isinstance(record.body, bytes) and record.url is not None
     ]
     megabytes = sum(len(body) for _, body, _ in pages) / 1e6
-    warm_up((ExtractionConfig(), (), None))
+    warm_up()
     seconds: dict[str, list[float]] = {}
     found = extractors()
     for _ in range(rounds):

@@ -122,7 +122,7 @@ def extract_records(
     part = _Part(key, context)
     wanted = _without(records, stopped)
     settings = config, context.normalization, context.language
-    results = run(wanted) if run else (extracted(settings, record) for record in wanted)
+    results = run(wanted) if run else (extracted((settings, record)) for record in wanted)
     for position, result in enumerate(results):
         item = result.item
         for name, count in result.counts.items():
@@ -139,11 +139,10 @@ def extract_records(
         yield part.result()
 
 
-def warm_up(settings: Settings) -> None:
+def warm_up() -> None:
     """Load or compile every kernel and table, so that no document pays for them."""
-    config, operations, language = settings
-    extract_page("<html><body><p>A page.</p></body></html>", config)
-    normalize("e\u0301", operations, language)
+    extract_page("<html><body><p>A page.</p></body></html>", ExtractionConfig())
+    normalize("e\u0301")
 
 
 def _without(records: Iterable[Record | Drop], stopped: Mapping[str, tuple[str, str]]) -> Iterator[Record | Drop]:
@@ -160,15 +159,16 @@ class _Document(NamedTuple):
     language: str | None
 
 
-def extracted(settings: Settings, record: Record | Drop) -> Extracted:
+def extracted(item: tuple[Settings, Record | Drop]) -> Extracted:
     """One record's text in normal form, or the drop that says why there is none."""
+    settings, record = item
     if isinstance(record, Drop):
         return Extracted(record, {})
     counts: Counter[str] = Counter()
-    item = _document(record, settings, counts)
-    if isinstance(item, _Document):
-        item = item._replace(record=record._replace(body=""))  # the text is all that is needed from here
-    return Extracted(item, +counts)
+    found = _document(record, settings, counts)
+    if isinstance(found, _Document):
+        found = found._replace(record=record._replace(body=""))  # the text is all that is needed from here
+    return Extracted(found, +counts)
 
 
 def _document(record: Record, settings: Settings, counts: Counter[str]) -> _Document | Drop:
