@@ -8,7 +8,7 @@ neither the others nor the report.
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -27,6 +27,7 @@ from assets.graph import Graph, build_graph
 from assets.planning import stale_steps
 from assets.progress import Progress
 from assets.recipe import IN_ORDER, Recipe, Scope
+from assets.standing import recorded, stands
 from pipelines.core.errors import RefusedRequestError, UnknownNameError
 from resources.mill import Mill, current_home, open_mill
 
@@ -86,13 +87,10 @@ class Runner:
         self.job("prepare_requests")
         keys = self._sealed_keys()
         self._train_models(keys)
-        for key in keys:
-            self._batch("ingest_batch", key)
+        self._batches("ingest_batch", keys)
         if self.mill.project.tokenizers:
             self.job("train_tokenizers")
-            for key in keys:
-                if self.mill.store.latest("clean_documents", key) is not None:
-                    self._batch("tokenize_batch", key)
+            self._batches("tokenize_batch", [key for key in keys if self.mill.store.latest("clean_documents", key)])
         if keys and not unsettled_batches(self.mill):
             self.job("take_snapshot")
         if self.mill.store.latest("corpus_snapshot") is None:
@@ -131,6 +129,20 @@ class Runner:
         if fresh:
             self.instance.add_dynamic_partitions(name, fresh)
         return keys
+
+    def _batches(self, job: str, keys: Sequence[str]) -> None:
+        """A job for each key whose artifacts do not all stand already."""
+        selected = self.definitions.resolve_job_def(job).asset_layer.selected_asset_keys
+        recipes = [recipe for recipe in self.graph.recipes.values() if recipe.key in selected]
+        versions = recorded(self.instance, self.mill, recipes)
+        done = 0
+        for key in keys:
+            if all(stands(self.mill, recipe, key, versions) for recipe in recipes):
+                done += 1
+            else:
+                self._batch(job, key)
+        if done:
+            self.progress.line(f"{job}: {done} of {len(keys)} batches were done")
 
     def _batch(self, job: str, key: str) -> None:
         """Tried again at once, so that a batch that cannot be made is given up and the chain goes on without it."""

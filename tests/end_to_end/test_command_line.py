@@ -3,13 +3,17 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import numpy as np
 import pyarrow.compute as pc
 import yaml
 
+from assets.graph import all_recipes
 from assets.model.lineage import plan_of
+from assets.standing import recorded, stands
 from pipelines.project import Project
 from tests.end_to_end.conftest import FinishedRun, gristmill
 from tests.end_to_end.small_project import ROUND_STEPS
@@ -187,3 +191,26 @@ def test_a_selection_over_every_scope_runs_in_the_order_of_the_graph(small_run: 
     assert said.returncode == 0, said.stderr
     assert said.stderr.count("manual.two: done, 0 of") >= 2, "everything by batch, before and after the tokenizer"
     assert "FAILED" not in said.stderr
+
+
+def test_batches_that_stand_are_not_run_again(small_run: FinishedRun) -> None:
+    again = small_run.gristmill("run")
+    assert again.returncode == 0, again.stderr
+    mill = small_run.mill
+    batches = len(mill.sealed())
+    for job in ("ingest_batch", "tokenize_batch"):
+        assert f"{job}: {batches} of {batches} batches were done" in again.stderr
+        assert f"{job} manual.one" not in again.stderr
+
+
+def test_what_stands_is_in_the_store_as_asked_for_and_on_record(small_run: FinishedRun) -> None:
+    mill, key = small_run.mill, "manual.one"
+    recipe = all_recipes(mill.project)["clean_documents"]
+    content = mill.get("clean_documents", key).content
+    assert stands(mill, recipe, key, {"clean_documents": {key: content}})
+    assert not stands(mill, recipe, key, {"clean_documents": {key: "another version"}})
+    assert not stands(mill, recipe, "manual.none", {"clean_documents": {"manual.none": content}})
+    edited = replace(recipe, config=lambda project, key: {"edited": True})
+    assert not stands(mill, edited, key, {"clean_documents": {key: content}})
+    with dg.DagsterInstance.ephemeral() as empty:
+        assert recorded(empty, mill, [recipe]) == {}
