@@ -17,6 +17,7 @@ from assets.corpus import (
     filters,
     models,
     privacy,
+    source_cards,
 )
 from assets.evaluation import batch_report, corpus_report, reports
 from assets.model import checkpoint, plans
@@ -67,7 +68,7 @@ def all_recipes(project: Project) -> dict[str, Recipe]:
     recipes = [
         *decontamination.set_recipes(project),
         *privacy.request_recipes(project),
-        *acquisition.card_recipes(project),
+        *source_cards.recipes(project),
         *acquisition.recipes(project),
         *extraction.recipes(project),
         *models.recipes(project),

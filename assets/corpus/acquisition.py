@@ -12,7 +12,6 @@ from assets.recipe import Made, Recipe, Scope
 from pipelines.core.artifacts import Artifact, read_table
 from pipelines.core.documents import split_key
 from pipelines.core.manifest import CheckRecord, Part, StoredFile
-from pipelines.corpus.acquisition.cards import CARD_SCHEMA, SOURCE_CARDS, SourceCard
 from pipelines.corpus.acquisition.commoncrawl.acquire import Progress as Moment
 from pipelines.corpus.acquisition.commoncrawl.config import CommonCrawlConfig
 from pipelines.corpus.acquisition.commoncrawl.selection import SELECTION
@@ -23,36 +22,16 @@ from pipelines.corpus.acquisition.dataset_layout import CARD, MAX_CARD_BYTES, La
 from pipelines.corpus.acquisition.inventory import INVENTORY, take_inventory
 from pipelines.corpus.acquisition.packages import resolve_path
 from pipelines.corpus.acquisition.remote import Remote, is_url, read_remote, take_remote_inventory
-from pipelines.evaluation.reports.source_cards import source_cards_html
 from pipelines.project import Project
 from resources.fetcher import run_crawl, run_selection
 from resources.mill import Mill
-from resources.stages import Action, store_bytes, store_raw, store_table
+from resources.stages import Action, store_raw, store_table
 
 CHECKS = {
     "not_empty": "the batch holds at least one file",
     "conserved": "everything that was found is counted once: a crawl's URLs and a selection's rows by outcome, files "
     "as inventoried or skipped with the reason",
 }
-CARD_WARNINGS = {"complete": "every card says licence, origin, and the revision or the day that pins it"}
-
-
-def card_recipes(project: Project) -> list[Recipe]:
-    """`source_cards`: rights and origins, beside the corpus and never part of it."""
-    return [
-        Recipe(
-            asset="source_cards",
-            group="corpus/acquisition",
-            description="Licence, terms, origin, revision and day of every source, as the project file declares them.",
-            kinds=frozenset({"html"}),
-            scope=Scope.ONCE,
-            inputs={},
-            algorithms=(SOURCE_CARDS,),
-            config=lambda project, key: _cards_config(project),
-            make=_make_cards,
-            warnings=CARD_WARNINGS,
-        )
-    ]
 
 
 def recipes(project: Project) -> list[Recipe]:
@@ -73,38 +52,6 @@ def recipes(project: Project) -> list[Recipe]:
             checks=CHECKS,
         )
     ]
-
-
-def _cards_config(project: Project) -> dict[str, Any]:
-    rows = {
-        name: {**source.values(), "domain": source.domain, "language": source.language}
-        for name, source in project.corpus.sources.items()
-    }
-    return {"sources": rows, "refused": _refused(project)}
-
-
-def _refused(project: Project) -> dict[str, list[str]]:
-    return {lane: list(project.unlicensed_sources(lane, project.lane_sources(lane))) for lane in project.lanes}
-
-
-def _make_cards(mill: Mill, action: Action) -> Made:
-    sources = mill.project.corpus.sources
-    rows = [{"source": name, **values} for name, values in action.config["sources"].items()]
-    table = pa.Table.from_pylist(rows, schema=CARD_SCHEMA)
-    cards = {name: SourceCard.model_validate(source.values()) for name, source in sources.items()}
-    page = source_cards_html(mill.project.project, cards, _refused(mill.project))
-    gaps = {name: card.missing() for name, card in cards.items() if card.missing()}
-    words = "; ".join(f"{name} lacks {', '.join(missing)}" for name, missing in gaps.items())
-    complete = CheckRecord(
-        name="complete",
-        passed=not gaps,
-        blocking=False,
-        description=CARD_WARNINGS["complete"] + (f"; {words}"[:900] if gaps else ""),
-        values={"cards": len(cards), "incomplete": len(gaps)},
-    )
-    files = {"rows": store_table(mill.store, table), "report": store_bytes(mill.store, page.encode())}
-    facts = {f"licence/{name}": source.licence for name, source in sources.items()}
-    return [Part(name="00000", files=files)], [complete], facts
 
 
 def _sealed_before(mill: Mill, key: str | None) -> Artifact | None:

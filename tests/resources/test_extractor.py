@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from assets.corpus.extraction import TaskFile, UnitTask, run_unit
 from pipelines.core.artifacts import read_table
 from pipelines.corpus.acquisition.config import ReaderConfig
 from pipelines.corpus.extraction.config import ExtractionConfig
 from pipelines.corpus.extraction.extract import DocumentContext
+from resources.extractor import TaskFile, UnitTask, run_unit
 from resources.store import ArtifactStore, PartMemo
 
 SMALL_MEMORY = ExtractionConfig(max_document_memory=64 << 20)
