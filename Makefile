@@ -13,7 +13,7 @@ demo: $(VENV)/.installed-demo
 	@$(VENV)/bin/gristmill demo
 
 test: $(VENV)/.installed-test $(VENV)/.installed-demo
-	$(VENV)/bin/python -m pytest -m "not slow" $(PYTEST)
+	$(VENV)/bin/python -m pytest -m "not slow" -n 2 --dist loadfile $(PYTEST)
 
 test-slow: $(VENV)/.installed-test $(VENV)/.installed-demo
 	$(VENV)/bin/python -m pytest -m slow $(PYTEST)
