@@ -188,15 +188,23 @@ def run(job: TrainingJob, stop: Callable[[], bool]) -> int:
     if not finished:
         emit("stopped", step=state.step)
         return EXIT_STOPPED
-    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     emit(
         "finished",
         step=state.step,
         checkpoint=str(root / checkpoint_name(state.step)),
-        peak_bytes=usage if sys.platform == "darwin" else usage * 1024,
+        peak_bytes=_peak_bytes(),
         seconds=time.monotonic() - began,
     )
     return 0
+
+
+def _peak_bytes() -> int:
+    """Largest resident size of this process. Linux counts it anew from `exec` in `VmHWM`; its `ru_maxrss` starts with
+    the peak of the process that forked this one."""
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:", 1)[1].split(None, 1)[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def main(arguments: list[str] | None = None) -> int:

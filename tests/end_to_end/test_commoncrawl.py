@@ -26,7 +26,7 @@ def write(folder: Path, base: str) -> Path:
     changes = {"few": {"max_records": 3}, "table": {"index": "columnar", "domains": ["wikipedia.org"]}}
     source = {
         "domain": "web",
-        "licence": "terms of Common Crawl",
+        "licence": "LicenseRef-CommonCrawl",
         "commoncrawl": selection,
         "reader": {"format": "warc"},
         "batches": {name: {"commoncrawl": changed} for name, changed in changes.items()},
