@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.corpus.acquisition.config import ReaderConfig
-from pipelines.corpus.acquisition.readers.framing import RawRecord
+from pipelines.corpus.acquisition.readers.framing import RawRecord, pass_over
 from pipelines.corpus.acquisition.readers.warc import response_record
 from pipelines.corpus.acquisition.readers.window import TRAILER_BYTES, Window
 from pipelines.corpus.acquisition.records import Drop, Record, detail
 from pipelines.corpus.acquisition.streams import decompressed
 
 MAX_LINE_BYTES: Final = 16 << 10
-SKIP_BYTES: Final = 1 << 20
 _LINE: Final = (
     rb"([A-Za-z][A-Za-z0-9+.-]{0,30}:[^\r\n]{0,8192}) ([0-9A-Fa-f.:]{2,45}|-) (\d{8,20}) "
     rb"([^ \r\n]{1,255}) (?:[^ \r\n]{0,2048} ){0,5}?([^ \r\n]{1,20})\r?\n"
@@ -58,7 +57,7 @@ def _one(window: Window, name: str, max_bytes: int) -> Record | Drop:
             locator, "truncated_record", f"says {size} bytes, the file ends before; {window.resync(end)} skipped"
         )
     if size > max_bytes:
-        return _pass_over(window, locator, end, size, max_bytes)
+        return pass_over(window, locator, end, size, max_bytes, MAX_LINE_BYTES, _ends)
     stop = end + size
     have = window.fill(stop + max(TRAILER_BYTES, MAX_LINE_BYTES))
     inner = window.frame_inside(end, min(stop, have))
@@ -79,30 +78,6 @@ def _one(window: Window, name: str, max_bytes: int) -> Record | Drop:
 def _ends(window: Window, at: int) -> bool:
     """Whether a record ends at `at`: as in a WARC, or with the one line end that ARC has between records."""
     return window.ends_record(at) or window.data.startswith((b"\n", b"\r"), at)
-
-
-def _pass_over(window: Window, locator: str, end: int, size: int, max_bytes: int) -> Drop:
-    """Consume a record above the limit without holding it."""
-    window.drop(end)
-    left = size
-    while left:
-        have = min(left, window.fill(min(left, SKIP_BYTES) + MAX_LINE_BYTES))
-        inner = window.frame_inside(0, have)
-        if inner is not None:
-            window.drop(inner)
-            return Drop(
-                locator, "wrong_length", f"says {size} bytes, the next record comes after {size - left + inner}"
-            )
-        if not have:
-            return Drop(locator, "truncated_record", f"says {size} bytes, {size - left} follow")
-        window.drop(have)
-        left -= have
-    window.fill(MAX_LINE_BYTES)
-    if not _ends(window, 0):
-        return Drop(
-            locator, "wrong_length", f"says {size} bytes, no record ends there; {window.resync(0)} more skipped"
-        )
-    return Drop(locator, "record_too_large", f"{size} bytes, the limit is {max_bytes}")
 
 
 def _record(locator: str, url: str, date: str, media: str, body: bytes, max_bytes: int) -> Record | Drop:

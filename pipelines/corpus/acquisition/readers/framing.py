@@ -12,7 +12,7 @@ framed here (`warc.py`), and is the oracle of the tests. Cost: as `warc.py` says
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from pipelines.corpus.acquisition.readers.window import TRAILER_BYTES, Window
@@ -73,7 +73,7 @@ def _one(window: Window, name: str, max_bytes: int, wanted: frozenset[str]) -> R
             locator, "truncated_record", f"{type_name} says {size} bytes, the file ends before; {skipped} skipped"
         )
     if size > max_bytes:
-        return _pass_over(window, locator, end, size, max_bytes)
+        return pass_over(window, locator, end, size, max_bytes, TRAILER_BYTES, Window.ends_record)
     stop = end + size
     have = window.fill(stop + TRAILER_BYTES)
     inner = window.frame_inside(end, min(stop, have))
@@ -98,12 +98,17 @@ def _one(window: Window, name: str, max_bytes: int, wanted: frozenset[str]) -> R
     return Drop(locator, f"record_type_{type_name if type_name in _TYPES else 'other'}", type_name)
 
 
-def _pass_over(window: Window, locator: str, end: int, size: int, max_bytes: int) -> Drop:
-    """Consume a record above the limit without holding it."""
+def pass_over(
+    window: Window, locator: str, end: int, size: int, max_bytes: int, ahead: int, ends: Callable[[Window, int], bool]
+) -> Drop:
+    """Consume a record above the limit without holding it: after its header, which stops at `end`, `size` bytes.
+
+    `ends` says whether a record ends at an offset, and looks at no more than `ahead` bytes from there.
+    """
     window.drop(end)
     left = size
     while left:
-        have = min(left, window.fill(min(left, SKIP_BYTES) + TRAILER_BYTES))
+        have = min(left, window.fill(min(left, SKIP_BYTES) + ahead))
         inner = window.frame_inside(0, have)
         if inner is not None:
             window.drop(inner)
@@ -114,8 +119,8 @@ def _pass_over(window: Window, locator: str, end: int, size: int, max_bytes: int
             return Drop(locator, "truncated_record", f"says {size} bytes, {size - left} follow")
         window.drop(have)
         left -= have
-    window.fill(TRAILER_BYTES)
-    if not window.ends_record(0):
+    window.fill(ahead)
+    if not ends(window, 0):
         return Drop(
             locator, "wrong_length", f"says {size} bytes, no record ends there; {window.resync(0)} more skipped"
         )
