@@ -26,6 +26,7 @@ from pipelines.corpus.extraction.config import ExtractionConfig
 from pipelines.corpus.extraction.extract import (
     DocumentContext,
     Extracted,
+    Run,
     Settings,
     UnitFile,
     extract_unit,
@@ -98,8 +99,14 @@ def run_unit(task: UnitTask) -> PartMemo:
 
 def _results(units: list[UnitFile], siblings: list[UnitFile], task: UnitTask) -> Iterator[PartResult]:
     """The unit's parts, every document extracted in a process that is killed at its limits."""
-    settings = task.config, task.context.normalization, task.context.language
-    process = _extractor(Limits(task.config.max_document_seconds, task.config.max_document_memory))
+    run = isolated(task.config, task.context)
+    return extract_unit(units, task.key, task.context, task.reader, task.config, siblings, run, task.stopped)
+
+
+def isolated(config: ExtractionConfig, context: DocumentContext) -> Run:
+    """Extraction in the one process that this process has for it, within the limits of `config`."""
+    settings = config, context.normalization, context.language
+    process = extractor(Limits(config.max_document_seconds, config.max_document_memory))
 
     def run(records: Iterable[Record | Drop]) -> Iterator[Extracted]:
         places: deque[str] = deque()  # of the records that were sent and not answered
@@ -115,11 +122,11 @@ def _results(units: list[UnitFile], siblings: list[UnitFile], task: UnitTask) ->
                 answer = Extracted(Drop(place, STOPPED + answer.reason, answer.detail), {})
             yield answer
 
-    return extract_unit(units, task.key, task.context, task.reader, task.config, siblings, run, task.stopped)
+    return run
 
 
 @lru_cache(maxsize=1)
-def _extractor(limits: Limits) -> KillableProcess[tuple[Settings, Record | Drop], Extracted]:
+def extractor(limits: Limits) -> KillableProcess[tuple[Settings, Record | Drop], Extracted]:
     """The process that extracts for this one; it starts with the first document (1 s) and serves all units."""
     return KillableProcess(extracted, limits, warm_up)
 

@@ -31,7 +31,7 @@ Extractor = Callable[[bytes, str | None], str]
 
 
 def ours(body: bytes, charset: str | None) -> str:
-    page = extract_page(decode(body, charset, markup=True).text, CONFIG)
+    page = extract_page(decode(body, charset, markup=True).text.encode("utf-8", "replace"), CONFIG)
     return page.text if isinstance(page, Page) else ""
 
 

@@ -15,7 +15,8 @@ it does in use. Documents: every n-th of the six domains of the mixture, `--mega
 2. *chain*: text to verdicts, word segmentation on both sides.
 3. *each*: as 2, but datatrove judges every document by all four filters.
 4. *rules*: as 3 with identical words on both sides (datatrove's; words and sentences made beforehand).
-5. *archive*: a gzipped WARC to filtered text, end to end; processor seconds, datatrove's extraction process with them.
+5. *archive*: a gzipped WARC to filtered text, end to end, pages extracted in a process that can be killed on both
+   sides, whose processor seconds count; *one process*: ours without that isolation.
 6. *juicer*: data-juicer's eight nearest filters against our full set.
 """
 
@@ -32,6 +33,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 
 from pipelines.core.decisions import decide
@@ -44,10 +46,12 @@ from pipelines.corpus.filters.config import StatisticsConfig
 from pipelines.corpus.filters.presets import PRESETS
 from pipelines.corpus.filters.statistics import statistics_part, statistics_table
 from pipelines.corpus.filters.words import Words, given_words
+from resources.extractor import isolated
 from tests.pipelines.corpus.filters.corpus import DOMAINS, documents, mixture
 from tests.shared_data import shared
 
 CONFIG = StatisticsConfig(unspaced="runs")
+EXTRACTION = ExtractionConfig()
 RULES = [rule for name in ("gopher", "c4_any_ending", "fineweb", "c4") for rule in PRESETS[name]]
 CHAIN = [rule for name in ("gopher", "c4_any_ending", "fineweb") for rule in PRESETS[name]]
 PEERS = Path(__file__).parent
@@ -107,10 +111,11 @@ class Ours:
         elif name == "rules":
             words = iter(self.words)
             table = statistics_table(self.table, CONFIG, lambda block: next(words))
-        elif name == "archive":
+        elif name.startswith("archive"):
             context = DocumentContext("bench", "one", "web")
-            reader = ReaderConfig.model_validate({"format": "warc"})
-            parts = extract_unit([UnitFile(Path(argument), "a")], "bench.one", context, reader, ExtractionConfig())
+            run = None if name == "archive_here" else isolated(EXTRACTION, context)
+            files = [UnitFile(Path(argument), "a")]
+            parts = extract_unit(files, "bench.one", context, ReaderConfig(format="warc"), EXTRACTION, run=run)
             kept = 0
             for part in parts:
                 signals = statistics_part(part.tables, CONFIG).tables["statistics"]
@@ -126,11 +131,17 @@ def serve() -> None:
     for command in sys.stdin:
         name, _, argument = command.strip().partition(" ")
         side.prepare(name, argument)
-        start, wall = time.process_time(), time.perf_counter()
+        start, wall = processor_seconds(), time.perf_counter()
         kept = side.run(name, argument)
-        seconds, wall = time.process_time() - start, time.perf_counter() - wall
+        seconds, wall = processor_seconds() - start, time.perf_counter() - wall
         peak = high_water()
         print(json.dumps({"seconds": seconds, "wall": wall, "kept": kept, "peak": peak}), flush=True)
+
+
+def processor_seconds() -> float:
+    """Of this process and its children. The one that extracts starts in the run that does not count."""
+    children = (child.cpu_times() for child in psutil.Process().children(recursive=True))
+    return time.process_time() + sum(times.user + times.system for times in children)
 
 
 def high_water() -> int:
@@ -192,13 +203,16 @@ def paired(
     print(f"{label:<22} ours {rates[0]} MB/s, peer {rates[1]} MB/s, kept {kept[0]} / {kept[1]}: ratio {spread(ratios)}")
 
 
-def two_workers(megabytes: float, rounds: int, ours: Sequence[Side], peers: Sequence[Side], label: str) -> None:
+def two_workers(
+    megabytes: float, rounds: int, ours: Sequence[Side], peers: Sequence[Side], command: str, label: str
+) -> None:
+    """Print the ratio of seconds on the wall for a command that both processes of a side get at once."""
     times: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds + 1):
         for slot, sides in enumerate((ours, peers)):
             start = time.perf_counter()
             for side in sides:
-                side.send("chain")
+                side.send(command)
             for side in sides:
                 side.answer()
             if number:
@@ -238,22 +252,19 @@ def bench(peer: str, juicer: str | None, megabytes: float, rounds: int, folder: 
     paired("rules, same words", size, rounds, ours, theirs, ("rules", "rules"), "seconds")
     archive = folder / "pages.warc.gz"
     archive.symlink_to(shared("html_gold/real-pages.warc.gz").resolve())
-    paired(
-        "archive, end to end",
-        archive.stat().st_size / 1e6,
-        rounds,
-        ours,
-        theirs,
-        (f"archive {archive}",) * 2,
-        "seconds",
-    )
+    size_packed = archive.stat().st_size / 1e6
+    for label, command in (("archive, end to end", "archive"), ("archive, one process", "archive_here")):
+        commands = (f"{command} {archive}", f"archive {archive}")
+        paired(label, size_packed, rounds, ours, theirs, commands, "seconds")
     peaks = [side.ask("nothing")["peak"] / 1e6 for side in (ours, theirs)]
     print(f"peak memory, all runs  ours {peaks[0]:.0f} MB, datatrove {peaks[1]:.0f} MB")
     second = [Side(own), Side([*trove, "serve"])]
     for pair in zip((ours, theirs), second, strict=True):
         for side, half in zip(pair, halves, strict=True):
             side.ask(f"load {half}")
-    two_workers(size, rounds, (ours, second[0]), (theirs, second[1]), "chain, two workers")
+    two_workers(size, rounds, (ours, second[0]), (theirs, second[1]), "chain", "chain, two workers")
+    command = f"archive {archive}"
+    two_workers(2 * size_packed, rounds, (ours, second[0]), (theirs, second[1]), command, "archive, two workers")
     for side in (*second, theirs):
         side.close()
     if juicer:
@@ -265,7 +276,7 @@ def bench(peer: str, juicer: str | None, megabytes: float, rounds: int, folder: 
         print(f"peak memory            data-juicer {nearest[0].ask('nothing')['peak'] / 1e6:.0f} MB")
         for side, half in zip((ours, extra, *nearest), halves * 2, strict=True):
             side.ask(f"load {half}")
-        two_workers(size, rounds, (ours, extra), nearest, "data-juicer, two")
+        two_workers(size, rounds, (ours, extra), nearest, "chain", "data-juicer, two")
         for side in (extra, *nearest):
             side.close()
     ours.close()

@@ -25,13 +25,14 @@ class ExtractionConfig(Config):
     max_html_depth: int = Field(
         default=512,
         ge=16,
+        le=1024,
         description="Elements inside one another beyond which a page is dropped.",
     )
     max_html_nodes: int = Field(
-        default=1_000_000, ge=1000, description="Elements of a page beyond which it is dropped before parsing."
+        default=1_000_000, ge=1000, description="Elements and runs of text of a page beyond which it is dropped."
     )
     max_html_attributes: int = Field(
-        default=4096, ge=16, description="Attributes of one element beyond which a page is dropped before parsing."
+        default=4096, ge=16, description="Attributes of one element beyond which a page is dropped."
     )
     max_document_seconds: int = Field(
         default=10,

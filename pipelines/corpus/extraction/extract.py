@@ -35,7 +35,7 @@ from pipelines.corpus.normalization.config import DEFAULT_OPERATIONS, AnyOperati
 from pipelines.corpus.normalization.normalize import ALGORITHMS as NORMALIZATION
 from pipelines.corpus.normalization.normalize import normalize
 
-READING: Final = Algorithm("record_reading", 2)
+READING: Final = Algorithm("record_reading", 3)
 EXTRACTION_ALGORITHMS: Final = (READING, EXTRACTION, *NORMALIZATION)
 ROW_BYTES: Final = 256
 """What a row weighs beside its text when parts are cut, drops included, so that a million bad lines end a part too."""
@@ -141,7 +141,7 @@ def extract_records(
 
 def warm_up() -> None:
     """Load or compile every kernel and table, so that no document pays for them."""
-    extract_page("<html><body><p>A page.</p></body></html>", ExtractionConfig())
+    extract_page(b"<html><body><p>A page.</p></body></html>", ExtractionConfig())
     normalize("e\u0301")
 
 
@@ -173,16 +173,18 @@ def extracted(item: tuple[Settings, Record | Drop]) -> Extracted:
 
 def _document(record: Record, settings: Settings, counts: Counter[str]) -> _Document | Drop:
     config, operations, declared = settings
-    text, meta, language = record.body, dict(record.meta), record.language
+    text, meta, language, utf8 = record.body, dict(record.meta), record.language, b""
     if isinstance(text, bytes):
         decoded = decode(text, record.charset, markup=record.kind == "html")
+        if decoded.encoding == "utf-8" and decoded.evidence != "bom" and not decoded.replaced:
+            utf8 = text
         text = decoded.text
         counts[f"encoding/{decoded.encoding}"] += 1
         counts["replaced_characters"] += decoded.replaced
         if decoded.replaced:
             meta["replaced_characters"] = decoded.replaced
     if record.kind == "html":
-        page = extract_page(text, config)
+        page = extract_page(utf8 or text.encode("utf-8", "replace"), config)
         if isinstance(page, Refusal):
             return Drop(record.locator, page.reason, detail(page.detail))
         text, language = page.text, language or page.language

@@ -26,7 +26,6 @@ DEEPEST_INDENT: Final = 8
 ROOM_A_NODE: Final = 48
 """Bytes that a node can add beside its text: line ends, an indent, a number, the bars of one cell."""
 
-_TRAILING = re.compile(r"[^\S\n]+(?=\n)")
 _EMPTY_LINES = re.compile(r"\n{3,}")
 
 _TEXT, _A, _BR, _IMG, _MATH, _ANNOTATION, _SCRIPT, _HEAD, _TEMPLATE = (
@@ -53,7 +52,8 @@ def render(page: bytes, tree: FlatTree, kept: Array, alt_texts: bool) -> str:
     text = text.replace("\xa0", " ")
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _EMPTY_LINES.sub("\n\n", _TRAILING.sub("", text)).rstrip().lstrip("\n")
+    text = "\n".join([line.rstrip() for line in text.split("\n")])
+    return (_EMPTY_LINES.sub("\n\n", text) if "\n\n\n" in text else text).rstrip().lstrip("\n")
 
 
 @njit(cache=True, nogil=True)

@@ -5,6 +5,7 @@ import numpy as np
 from numba import njit
 
 _FNV, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+_ONES, _TOPS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -90,11 +91,36 @@ def hides(page, start, stop):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def raw_end(page, at, start, stop):  # type: ignore[no-untyped-def]
+def find_byte(page, words, at, byte):  # type: ignore[no-untyped-def]
+    """Where `byte` stands next, from `at`; the end for nowhere. `words` are the page's whole 64-bit words.
+
+    A word that has no such byte is passed over at once: (x - 01..01) & ~x & 80..80 is zero when no byte of x is.
+    """
+    size = len(page)
+    while at < size and at & 7:
+        if page[at] == byte:
+            return at
+        at += 1
+    pattern = np.uint64(byte) * _ONES
+    word = at >> 3
+    while word < len(words):
+        found = words[word] ^ pattern
+        if (found - _ONES) & ~found & _TOPS:
+            break
+        word += 1
+    at = max(at, word << 3)
+    while at < size and page[at] != byte:
+        at += 1
+    return at
+
+
+@njit(cache=True, nogil=True)
+def raw_end(page, words, at, start, stop):  # type: ignore[no-untyped-def]
     """Where the end tag of the element whose name is page[start:stop] begins, from `at`; the end for none."""
     size, width = len(page), stop - start
     while at + width + 2 <= size:
-        if page[at] == 60 and page[at + 1] == 47:
+        at = find_byte(page, words, at, 60)
+        if at + width + 2 <= size and page[at + 1] == 47:
             same = True
             for offset in range(width):
                 if page[at + 2 + offset] | 32 != page[start + offset] | 32:

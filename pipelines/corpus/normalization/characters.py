@@ -27,6 +27,7 @@ _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff]")
 _LINE_MARKS: Final = "\r\v\f\x85\u2028\u2029"
 _C0: Final = bytes(byte for byte in (*range(32), 127) if byte not in b"\n\t\r\v\f")
 _C1 = re.compile(b"\xc2[\x80-\x84\x86-\x9f]")
+_FIRST_MARK: Final = 0x300
 _FEFF: Final = "\ufeff".encode()
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -67,6 +68,10 @@ def _longest_mark_run(text: str) -> int:
     moved, longest, carried = _moved(), 0, 0
     for start in range(0, len(text), WINDOW):
         points = np.frombuffer(text[start : start + WINDOW].encode("utf-32-le"), "<u4")
+        high = np.flatnonzero(points >= _FIRST_MARK)  # of most texts a few quotes and dashes
+        if not moved[points[high]].any():
+            carried = 0
+            continue
         fixed = np.flatnonzero(~moved[points])
         if not len(fixed):
             carried += len(points)

@@ -91,7 +91,7 @@ def _one(window: Window, name: str, max_bytes: int, wanted: frozenset[str]) -> R
         skipped = window.resync(end)
         return Drop(locator, "wrong_length", f"{type_name} says {size} bytes, no record ends there; {skipped} skipped")
     if type_name in wanted:
-        block = bytes(window.data[:stop])
+        block = bytes(memoryview(window.data)[:stop])
         window.drop(stop)
         return RawRecord(here, type_name, block, end)
     window.drop(stop)

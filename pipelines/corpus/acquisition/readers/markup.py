@@ -11,7 +11,7 @@ _WHOLE: Final = ExtractionConfig(main_content=False)
 
 def markup_text(html: str) -> str:
     """The text of an HTML document or fragment; UnreadableError where its structure is not safe to parse."""
-    page = extract_page(html, _WHOLE)
+    page = extract_page(html.encode("utf-8", "replace"), _WHOLE)
     if isinstance(page, Refusal):
         raise UnreadableError(page.reason, page.detail)
     return page.text.strip()

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from pipelines.corpus.acquisition.streams import Chunk, Problem, place
 
+BLANK_BYTES = 64
 TRAILER_BYTES = 16
 """How far behind a record its end is looked for: two line ends and the next header, with room for sloppy writers."""
 
@@ -71,7 +72,8 @@ class Window:
     def skip_blank(self) -> bool:
         """Pass over blank lines; False at the end of the run."""
         while self.fill(1):
-            blank = len(self.data) - len(self.data.lstrip(b"\r\n")) if self.data[0] in b"\r\n" else 0
+            head = self.data[:BLANK_BYTES]
+            blank = len(head) - len(head.lstrip(b"\r\n"))
             if not blank:
                 return True
             self.drop(blank)

@@ -7,13 +7,10 @@ import zipfile
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from resiliparse.parse.html import HTMLTree
 
 from pipelines.corpus.extraction.config import ExtractionConfig
 from pipelines.corpus.extraction.html import Page, Refusal, extract_page
-from pipelines.corpus.extraction.html_guard import html_bounds
 from tests.pipelines.corpus.extraction.gold import GoldPage, gold_pages, shingle_f1
 from tests.shared_data import shared
 
@@ -29,7 +26,7 @@ def test_quality_on_real_pages() -> None:
     """0.967 on all, 0.961 on the half that was not fitted; trafilatura 2.3.1 has 0.960 on all."""
     pages = real_pages()
     assert len(pages) == 181
-    found = {page.url: extract_page(page.html, CONFIG) for page in pages}
+    found = {page.url: extract_page(page.html.encode(), CONFIG) for page in pages}
     pairs = {page: (page.text, text.text) for page in pages if isinstance(text := found[page.url], Page)}
     assert len(pairs) == 181
     assert shingle_f1(list(pairs.values())) > 0.96
@@ -46,7 +43,7 @@ def test_pages_of_other_kinds_and_languages_keep_their_text() -> None:
         with zipfile.ZipFile(shared(f"crawl_site/{archive}.zip")) as pages:
             for name in pages.namelist():
                 html = pages.read(name).decode("utf-8", "replace")
-                page = extract_page(html, CONFIG)
+                page = extract_page(html.encode(), CONFIG)
                 tree = HTMLTree.parse(html)
                 for node in tree.document.query_selector_all(f"script, style, {frame}"):
                     node.parent.remove_child(node)
@@ -61,7 +58,7 @@ def test_pages_of_other_kinds_and_languages_keep_their_text() -> None:
 
 
 def text_of(html: str, **settings: bool) -> str:
-    page = extract_page(html, CONFIG.model_copy(update=settings))
+    page = extract_page(html.encode(), CONFIG.model_copy(update=settings))
     assert isinstance(page, Page)
     return page.text
 
@@ -75,7 +72,7 @@ def test_structure_is_kept() -> None:
     <ul><li>The first item of the list is a sentence.</li><li>The second item is another one.</li></ul><pre>def f(x):
     return x &lt; 1
 </pre><table><tr><td>a</td><td>b</td></tr></table><p>Last.</p></main><footer>Imprint</footer></body></html>"""
-    page = extract_page(html, CONFIG)
+    page = extract_page(html.encode(), CONFIG)
     assert isinstance(page, Page)
     assert (page.title, page.language) == ("A title & more", "en-GB")
     for kept in (
@@ -181,8 +178,6 @@ HOSTILE = {
     "nested in comments that end at once": ("<!-->" + "<div>" * 3000 + "-->", "html_too_deep"),
     "nested behind a quote in a comment": ('<!-- <a x=" -->' + "<div>" * 3000, "html_too_deep"),
     "nested behind a quote in a script": ('<script><a x="</script>' + "<div>" * 3000, "html_too_deep"),
-    "formatting": ("<b>" * 400 + "<p>x" * 10_000, "html_too_many_nodes"),
-    "formatting, one each": ("".join(f"<font size={n}>" for n in range(3000)), "html_too_many_nodes"),
     "flat but huge": ("<br>" * 1_100_000, "html_too_many_nodes"),
     "attributes": ("<p " + " ".join(f"a{n}" for n in range(50_000)) + ">", "html_too_many_attributes"),
     "attributes behind a quoted >": (
@@ -190,17 +185,18 @@ HOSTILE = {
         "html_too_many_attributes",
     ),
     "open tags": ("<a <" * 300_000, "html_too_many_attributes"),
-    "open names": ("<a" * 300_000, "html_too_many_attributes"),
-    "implied ends": ("<option><rt>" * 4000 + "</x>" * 100_000, "html_too_many_attributes"),
+    "ends of nothing": ("<b>" * 300 + "</x>" * 100_000, "html_too_tangled"),
+    "links around blocks": ("<a><div>" * 200 + "</a>" * 100_000, "html_too_tangled"),
+    "nothing but signs": ("<" * 3_000_000, "html_too_many_nodes"),
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_structure_is_refused_quickly(name: str) -> None:
     html, reason = HOSTILE[name]
-    html_bounds(b"<p>")  # compiled before the clock starts
+    extract_page(b"<p>", CONFIG)  # compiled before the clock starts
     started = time.perf_counter()
-    refusal = extract_page(html, CONFIG)
+    refusal = extract_page(html.encode(), CONFIG)
     assert time.perf_counter() - started < 40
     assert isinstance(refusal, Refusal), name
     assert refusal.reason == reason
@@ -218,6 +214,8 @@ def test_hostile_structure_is_refused_quickly(name: str) -> None:
         "<p>" + "x<br>" * 20_000,
         "<script>" + "'<div>' + " * 2000 + "</script><p>text</p>",
         "<b><i>x</b></i> " * 300,
+        "<b>" * 400 + "<p>x" * 10_000,  # a parser builds 400 elements for each of them again
+        "<a" * 300_000,
         "<dl>" + "<dt>x<dd><p>y" * 20_000 + "</dl>",
         "<ul>" + "<li><p>x" * 20_000,
         "",
@@ -228,43 +226,9 @@ def test_hostile_structure_is_refused_quickly(name: str) -> None:
     ],
 )
 def test_sloppy_pages_are_not_refused(html: str) -> None:
-    assert isinstance(extract_page(html, CONFIG), Page)
+    assert isinstance(extract_page(html.encode(), CONFIG), Page)
 
 
-NAMES = (
-    "div p b a table tr td ul li svg g path br input option select dd dt math mi foreignObject title style section "
-    "font ruby rt form"
-)
-TAGS = ["x", "<!--", "-->", "<!-->", "<g/>", "<path/>", "<p/>", "<td/>"]
-for _name in NAMES.split():
-    TAGS += [f"<{_name}>", f"</{_name}>"]
-
-
-def parsed_depth(tree: HTMLTree) -> int:
-    """The depth of the deepest node of lexbor's tree."""
-    found, nodes = 0, [(tree.document, 0)]
-    while nodes:
-        node, level = nodes.pop()
-        found = max(found, level)
-        child = node.first_child if node is not None else None
-        while child is not None:
-            nodes.append((child, level + 1))
-            child = child.next
-    return found
-
-
-@given(st.lists(st.sampled_from(TAGS), max_size=80))
-@settings(max_examples=800, deadline=None)
-def test_the_depth_bound_holds(tags: list[str]) -> None:
-    """Against the parser: with what SVG may hide, twice the bound is never below the depth of the tree it builds."""
-    html = "".join(tags)
-    bounds = html_bounds(html.encode())
-    # html, body, the text node and the tbody that a parser adds to every table
-    extra = 4 + html.count("<t")
-    assert parsed_depth(HTMLTree.parse(html)) <= 2 * (bounds.depth + bounds.hidden) + extra
-
-
-def test_real_pages_pass_the_guard() -> None:
-    bounds = [html_bounds(html.encode()) for _, _, html in real_pages()]
-    assert max(bound.nodes for bound in bounds) < CONFIG.max_html_nodes / 100
-    assert sum(bound.depth > CONFIG.max_html_depth for bound in bounds) <= 1  # measured exactly, then kept
+def test_real_pages_are_far_within_the_bounds() -> None:
+    narrow = CONFIG.model_copy(update={"max_html_nodes": CONFIG.max_html_nodes // 50, "max_html_depth": 128})
+    assert all(isinstance(extract_page(page.html.encode(), narrow), Page) for page in gold_pages())

@@ -12,6 +12,7 @@ from resiliparse.parse.html import HTMLTree
 from pipelines.corpus.extraction.html_blocks import blocks_of
 from pipelines.corpus.extraction.html_features import FEATURES, ROOM
 from pipelines.corpus.extraction.html_labels import CHANGES, WEIGHTS_FILE, best_labels, horizontal, vertical
+from pipelines.corpus.extraction.html_scan import find_byte
 from pipelines.corpus.extraction.html_tree import MAX_DEPTH, flat_tree
 from pipelines.corpus.extraction.html_words import TAG_KINDS, TAGS, Kind
 from tests.pipelines.corpus.extraction.gold import gold_pages
@@ -202,3 +203,13 @@ def test_every_weight_has_a_feature_and_every_row_has_room() -> None:
     page += b"A sentence that is long enough, with a comma, to be prose for every rule. " * 9 + b"\xc2\xa9 x."
     blocks = blocks_of(page, flat_tree(page))
     assert 12 < blocks.many.max() < ROOM
+
+
+@given(st.binary(max_size=60), st.integers(0, 70))
+@settings(max_examples=500, deadline=None)
+def test_a_byte_is_found_where_python_finds_it(data: bytes, at: int) -> None:
+    page = np.frombuffer(data, np.uint8)
+    words = page[: len(page) // 8 * 8].view(np.uint64)
+    for byte in {*data, 60}:
+        found = data.find(bytes([byte]), at)
+        assert find_byte(page, words, at, byte) == (max(at, len(data)) if found < 0 else found)
