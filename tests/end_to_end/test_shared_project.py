@@ -22,6 +22,7 @@ def test_it_loads_and_every_file_that_it_names_is_there() -> None:
     assert {source.domain for source in project.corpus.sources.values()} == DOMAINS
     named = [source.path for source in project.corpus.sources.values()]
     named += [task.file for task in project.evaluation.tasks] + [project.lanes["stories"].imported]
+    named += [examples.path for _, examples in project.corpus.models.sets() if examples.path]
     assert all(Path(name or "").exists() for name in named)
 
 
