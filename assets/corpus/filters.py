@@ -79,7 +79,9 @@ def _signal_config(project: Project, key: str | None) -> dict[str, Any]:
 
 def _algorithms(project: Project) -> tuple[Algorithm, ...]:
     """Those of the families that are computed; a project without a model keeps what it has when models change."""
-    used = dict.fromkeys((*statistics.ALGORITHMS, *language.ALGORITHMS, *text_algorithms(project)))
+    counted = project.corpus.signals.statistics
+    words = statistics.algorithms_of(counted) if counted is not None else statistics.ALGORITHMS
+    used = dict.fromkeys((*words, *language.ALGORITHMS, *text_algorithms(project)))
     for name in model_families(project):
         used |= dict.fromkeys(FAMILIES[name].algorithms)
     return tuple(used)
@@ -95,7 +97,7 @@ def _make_signals(mill: Mill, action: Action) -> Made:
             Family(
                 function=statistics.statistics_part,
                 config=signals.statistics,
-                algorithms=statistics.ALGORITHMS,
+                algorithms=statistics.algorithms_of(signals.statistics),
                 identity=signals.statistics.identity(),
                 roles=roles,
                 attribute_role="statistics",

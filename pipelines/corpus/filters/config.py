@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictStr, field_validator, model_validator
 
 from pipelines.core.config import Config, operational
-from pipelines.corpus.filters.presets import PRESETS
+from pipelines.corpus.filters.presets import PRESETS, WORDS_OF
 from pipelines.corpus.filters.rules import NAME_PATTERN, Rule
+from pipelines.corpus.normalization.config import require
 
 GOPHER_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 CHINESE_STOP_WORDS = (*"的年在月是和日了於为有被人中為他與後也而由", "·")
@@ -21,9 +22,10 @@ class StatisticsConfig(Config):
         default={"english": GOPHER_STOP_WORDS, "chinese": CHINESE_STOP_WORDS},
         description="Lists of stop words, case as written; each gives a column: how many different ones occur.",
     )
-    unspaced: Literal["characters", "runs"] = Field(
+    unspaced: Literal["characters", "words", "runs"] = Field(
         default="characters",
-        description="Scripts without spaces: each character is a word, or a run of them is one word, as tokenizers for "
+        description="Scripts without spaces: each character is a word; or Chinese in words of jieba's dictionary "
+        "(extra `chinese`), all else as before, as FineWeb-2 counts; or a run of them is one word, as tokenizers for "
         "languages with spaces have it (datatrove's verdicts on Chinese text by its English filters).",
     )
     short_line_characters: int = Field(
@@ -31,6 +33,12 @@ class StatisticsConfig(Config):
     )
     c4_line_words: int = Field(default=3, ge=0, description="C4 drops lines with fewer words.")
     c4_word_characters: int = Field(default=1000, ge=1, description="C4 drops lines with a longer word.")
+
+    @model_validator(mode="after")
+    def _installed(self) -> "StatisticsConfig":
+        if self.unspaced == "words":
+            require("jieba", "setting `unspaced: words`")
+        return self
 
     @field_validator("stop_words")
     @classmethod
@@ -175,6 +183,19 @@ class FilterConfig(Config):
                 )
         self.resolved()
         return self
+
+    def wrong_words(self, unspaced: str) -> str | None:
+        """Why these presets do not fit words that were found so, or None: their thresholds are for other words."""
+        for preset in self.presets:
+            wanted = WORDS_OF.get(preset, unspaced)
+            if wanted != unspaced:
+                others = [name for name in WORDS_OF if WORDS_OF[name] == unspaced]
+                return (
+                    f"the preset {preset!r} is for words found with `corpus.signals.statistics.unspaced: {wanted}`, this "
+                    f"project has `{unspaced}`: change that"
+                    + (f", or take one of the presets {', '.join(others)}" if others else "")
+                )
+        return None
 
     def resolved(self) -> tuple[Rule, ...]:
         """The rules that apply, in order: presets as listed (a rule named twice counts once), then the source's own."""
