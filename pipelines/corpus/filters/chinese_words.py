@@ -1,17 +1,18 @@
 """Words of Chinese in flat arrays: jieba's dictionary and its model of unknown words, compiled.
 
-In: a block and its words of one character each (`words.segment_words`). Steps, run by run of Han characters that stand
-side by side in a line: 1. all dictionary words at every place, from one hash table of words and their beginnings;
-2. the path of the largest probability, from the end to the start; 3. characters that stay alone side by side are cut by
-the hidden Markov model (begin, middle, end, single) unless together they are a dictionary word, so that names come out
-whole. Out: `Words` with longer words where Han characters were; everything else is what it was, so English, code and
-kana give what they give without this. A text with more kana than 5 % of its Han characters is Japanese and stays as
-it is: the dictionary knows none of its words.
+In: a block and its words of one character each (`words.segment_words`). A document is Chinese when Han characters are
+5 % of what is not white space and kana 5 % of them at most; any other keeps the words that it has, so English, code and
+Japanese give what they give without this. (Of 1,411 Chinese documents in the shared mixture, code and bilingual lists
+among them, the least has 8.8 %; of 4,000 in English and code the most has 1.4 %.) In a Chinese document, run by run of
+Han characters, ASCII letters, digits and `+ # & . _ % -`: 1. all dictionary words at every place, from one hash table of
+words and their beginnings; 2. the path of the largest probability, from the end to the start; 3. characters that stay
+alone side by side are cut by the hidden Markov model (begin, middle, end, single) unless together they are a dictionary
+word, so that names come out whole, and letters and digits among them by their kind. Any other character is a word but
+for white space. Out: `Words`.
 
-Probabilities are those of the installed package `jieba` (extra `chinese`), read as data; its pickles are not opened. On
-a run of Han characters the words are its own, `cut(run)` with the model and `cut(run, HMM=False)` without; 72 of its
-349,046 entries, the ones with Latin letters such as T恤, are never found. FineWeb-2's thresholds for Mandarin were
-computed on these words. Cost: 0.3 s to load, once a process, and 8 MB; MB/s in `tests/benchmarks/bench_chinese.py`.
+Probabilities are those of the installed package `jieba` (extra `chinese`), read as data; its pickles are not opened. The
+words are those of its `cut`, white space left out: FineWeb-2's thresholds for Mandarin were computed on them. Cost: 1 s
+to load, once a process, and 8 MB; 10 to 20 MB/s of UTF-8, some thirty times jieba (`tests/benchmarks/bench_chinese.py`).
 """
 
 import math
@@ -27,8 +28,9 @@ from numba import njit
 
 from pipelines.core.errors import GristmillError
 from pipelines.core.fingerprint import Algorithm
-from pipelines.corpus.filters.blocks import HASH_FACTOR, HASH_START, I32, I64, U8, U32, U64, TextBlock, hash_span
-from pipelines.corpus.filters.words import HAS_LETTER, NOT_SYMBOL, Words
+from pipelines.corpus.filters.blocks import HASH_FACTOR, HASH_START, I32, I64, U8, U32, U64, TextBlock
+from pipelines.corpus.filters.characters import SPACE, character_flags
+from pipelines.corpus.filters.words import Words, described
 from pipelines.corpus.normalization.chinese import KANA_SHARE
 
 CHINESE_WORDS: Final = Algorithm("chinese_words", 1)
@@ -41,6 +43,11 @@ _NEVER: Final = -3.14e100
 _STATES: Final = "BEMS"
 """Begin, end, middle, single, in the order in which jieba settles ties."""
 _PREFIX, _INDEX = np.uint64(1), np.uint64(0xFFFF)
+_BLANK, _OTHER, _KANA, _HAN, _DIGIT, _LETTER, _MARK = range(7)
+"""Classes of characters; from `_HAN` on they stand in runs."""
+_POINT, _PERCENT = 0x2E, 0x25
+HAN_SHARE: Final = 0.05
+"""Han characters of the characters but white space, from which on a document is Chinese."""
 
 
 def jieba_version() -> Algorithm:
@@ -114,25 +121,29 @@ def _model() -> tuple[F64, F64, F64]:
     return start, change, emit
 
 
-def chinese_words(block: TextBlock, words: Words, unknown: bool = True) -> Words:
-    """`words`, of one Han character each, with those of Chinese text joined; `unknown`: by the model too."""
-    longest = int(np.diff(words.offsets).max(initial=0)) + 1
-    total = len(words.starts)
-    offsets, starts, stops = np.zeros_like(words.offsets), np.empty(total, np.int32), np.empty(total, np.int32)
-    hashes, kinds = np.empty(total, np.uint64), np.empty(total, np.uint8)
-    found = _join(
-        block.characters, words.offsets, words.starts, words.stops, words.hashes, words.flags, _kana(), *dictionary(),
-        unknown, longest, offsets, starts, stops, hashes, kinds,
+def chinese_words(block: TextBlock, words: Words) -> Words:
+    """The words of every document of a block: those of jieba in a Chinese one, `words` in any other."""
+    size = len(block.characters)
+    offsets, starts, stops = np.zeros_like(words.offsets), np.empty(size, np.int32), np.empty(size, np.int32)
+    longest = int(np.diff(block.offsets).max(initial=0)) + 1
+    total = _segment(
+        block.characters, block.offsets, words.offsets, words.starts, words.stops, _classes(), *dictionary(), longest,
+        offsets, starts, stops,
     )  # fmt: skip
-    return Words(offsets, starts[:found], stops[:found], hashes[:found], kinds[:found])
+    return described(block, character_flags(), offsets, starts[:total], stops[:total])
 
 
 @cache
-def _kana() -> U8:
-    """1 for hiragana and katakana letters, which Chinese text has next to none of."""
-    table = np.zeros(0x110000, np.uint8)
+def _classes() -> U8:
+    """What a character is to jieba: white space, Han, an ASCII letter or digit, one of its marks, kana, or another."""
+    flags = character_flags()
+    table = np.where(flags & SPACE, _BLANK, _OTHER).astype(np.uint8)
+    table[FIRST_HAN:AFTER_HAN] = _HAN
+    for code in map(ord, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"):
+        table[code] = _DIGIT if code < 0x3A else _LETTER
+    table[[ord(mark) for mark in "+#&._%-"]] = _MARK
     for first, stop in ((0x3041, 0x30A0), (0x30A1, 0x30FB), (0x30FD, 0x30FF)):
-        table[first:stop] = 1
+        table[first:stop] = _KANA
     table.flags.writeable = False
     return table
 
@@ -155,14 +166,9 @@ def _slot(entries: U64, value: np.uint64) -> int:
 
 @njit(cache=True, nogil=True)
 def _fill(entries: U64, data: U32, starts: I64, stops: I64, places: I64, counts: I64) -> int:
-    """Enter words of Han characters and their beginnings; a later line of one word wins. The number of entries."""
+    """Enter words and their beginnings; a later line of one word wins. The number of entries."""
     total = 0
     for line in range(len(starts)):
-        han = stops[line] > starts[line]
-        for index in range(starts[line], stops[line]):
-            han = han and FIRST_HAN <= data[index] and data[index] < AFTER_HAN
-        if not han:
-            continue
         value = HASH_START
         for index in range(starts[line], stops[line]):
             value = _step(value, data[index])
@@ -179,57 +185,47 @@ def _fill(entries: U64, data: U32, starts: I64, stops: I64, places: I64, counts:
 
 
 @njit(cache=True, nogil=True)
-def _join(
-    characters: U32, offsets: I64, starts: I32, stops: I32, hashes: U64, kinds: U8, kana: U8, entries: U64, weights: F64,
-    start: F64, change: F64, emit: F64, unknown: bool, longest: int, new_offsets: I64, new_starts: I32, new_stops: I32,
-    new_hashes: U64, new_kinds: U8,
+def _segment(
+    characters: U32, bounds: I64, word_offsets: I64, word_starts: I32, word_stops: I32, classes: U8, entries: U64,
+    weights: F64, start: F64, change: F64, emit: F64, longest: int, offsets: I64, starts: I32, stops: I32,
 ) -> int:  # fmt: skip
     route, ends = np.empty(longest + 1), np.empty(longest + 1, np.int32)
     cuts = np.empty(longest + 1, np.int32)
     paths, scores = np.empty((longest + 1, 4), np.int8), np.empty((2, 4))
     count = 0
-    for document in range(len(offsets) - 1):
-        new_offsets[document] = count
-        han, japanese = 0, 0
-        for word in range(offsets[document], offsets[document + 1]):
-            code = characters[starts[word]]
-            han += FIRST_HAN <= code and code < AFTER_HAN
-            japanese += kana[code]
-        chinese = japanese <= KANA_SHARE * han
-        word = offsets[document]
-        while word < offsets[document + 1]:
-            begin = starts[word]
-            last = word
-            while (
-                chinese and last < offsets[document + 1] and stops[last] == starts[last] + 1
-                and starts[last] == begin + last - word and FIRST_HAN <= characters[starts[last]]
-                and characters[starts[last]] < AFTER_HAN
-            ):  # fmt: skip
-                last += 1
-            length = last - word
-            if length < 2:
-                new_starts[count], new_stops[count] = starts[word], stops[word]
-                new_hashes[count], new_kinds[count] = hashes[word], kinds[word]
+    for document in range(len(bounds) - 1):
+        offsets[document] = count
+        counts = np.zeros(7, np.int64)
+        for index in range(bounds[document], bounds[document + 1]):
+            counts[classes[characters[index]]] += 1
+        written = bounds[document + 1] - bounds[document] - counts[_BLANK]
+        if counts[_HAN] == 0 or counts[_HAN] < HAN_SHARE * written or counts[_KANA] > KANA_SHARE * counts[_HAN]:
+            for word in range(word_offsets[document], word_offsets[document + 1]):
+                starts[count], stops[count] = word_starts[word], word_stops[word]
                 count += 1
-                word += 1
+            continue
+        index = bounds[document]
+        while index < bounds[document + 1]:
+            kind = classes[characters[index]]
+            begin = index
+            index += 1
+            if kind < _HAN:
+                if kind != _BLANK:
+                    starts[count], stops[count] = begin, index
+                    count += 1
                 continue
-            _best_path(characters, begin, length, entries, weights, route, ends)
+            while index < bounds[document + 1] and classes[characters[index]] >= _HAN:
+                index += 1
+            _best_path(characters, begin, index - begin, entries, weights, route, ends)
             pieces = _cut(
-                characters, begin, length, entries, ends, unknown, start, change, emit, paths, scores, cuts
+                characters, begin, index - begin, classes, entries, ends, start, change, emit, paths, scores, cuts
             )
             place = 0
             for piece in range(pieces):
-                stop = cuts[piece]
-                new_starts[count], new_stops[count] = begin + place, begin + stop
-                if stop == place + 1:
-                    new_hashes[count], new_kinds[count] = hashes[word + place], kinds[word + place]
-                else:
-                    new_hashes[count] = hash_span(characters, begin + place, begin + stop)
-                    new_kinds[count] = HAS_LETTER | NOT_SYMBOL
+                starts[count], stops[count] = begin + place, begin + cuts[piece]
+                place = cuts[piece]
                 count += 1
-                place = stop
-            word = last
-    new_offsets[len(offsets) - 1] = count
+    offsets[len(bounds) - 1] = count
     return count
 
 
@@ -258,13 +254,13 @@ def _best_path(
 
 @njit(cache=True, nogil=True)
 def _cut(
-    characters: U32, begin: int, length: int, entries: U64, ends: I32, unknown: bool, start: F64, change: F64, emit: F64,
+    characters: U32, begin: int, length: int, classes: U8, entries: U64, ends: I32, start: F64, change: F64, emit: F64,
     paths: npt.NDArray[np.int8], scores: F64, cuts: I32,
 ) -> int:  # fmt: skip
     """Ends of the words of a run, with characters that are left alone side by side cut by the model."""
     count, place = 0, 0
     while place < length:
-        if not unknown or ends[place] > place + 1:
+        if ends[place] > place + 1:
             cuts[count] = ends[place]
             place = ends[place]
             count += 1
@@ -286,8 +282,37 @@ def _cut(
                 cuts[count] = index + 1
                 count += 1
         else:
-            count = _viterbi(characters, begin, place, stop, start, change, emit, paths, scores, cuts, count)
+            while place < stop:
+                first, han = place, classes[characters[begin + place]] == _HAN
+                while place < stop and (classes[characters[begin + place]] == _HAN) == han:
+                    place += 1
+                if han:
+                    count = _viterbi(characters, begin, first, place, start, change, emit, paths, scores, cuts, count)
+                else:
+                    count = _by_kind(characters, begin, first, place, classes, cuts, count)
         place = stop
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _by_kind(characters: U32, begin: int, place: int, stop: int, classes: U8, cuts: I32, count: int) -> int:
+    """Append the ends of the words of `place:stop`: letters and digits, with a decimal point and digits and a percent
+    sign behind them; and what lies between."""
+    while place < stop:
+        named = classes[characters[begin + place]] < _MARK
+        while place < stop and (classes[characters[begin + place]] < _MARK) == named:
+            place += 1
+        if named:
+            point = place + 1
+            if place < stop and characters[begin + place] == _POINT:
+                while point < stop and classes[characters[begin + point]] == _DIGIT:
+                    point += 1
+                if point > place + 1:
+                    place = point
+            if place < stop and characters[begin + place] == _PERCENT:
+                place += 1
+        cuts[count] = place
+        count += 1
     return count
 
 
