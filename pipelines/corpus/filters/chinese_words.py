@@ -2,17 +2,17 @@
 
 In: a block and its words of one character each (`words.segment_words`). A document is Chinese when Han characters are
 5 % of what is not white space and kana 5 % of them at most; any other keeps the words that it has, so English, code and
-Japanese give what they give without this. (Of 1,411 Chinese documents in the shared mixture, code and bilingual lists
-among them, the least has 8.8 %; of 4,000 in English and code the most has 1.4 %.) In a Chinese document, run by run of
-Han characters, ASCII letters, digits and `+ # & . _ % -`: 1. all dictionary words at every place, from one hash table of
-words and their beginnings; 2. the path of the largest probability, from the end to the start; 3. characters that stay
-alone side by side are cut by the hidden Markov model (begin, middle, end, single) unless together they are a dictionary
-word, so that names come out whole, and letters and digits among them by their kind. Any other character is a word but
-for white space. Out: `Words`.
+Japanese give what they give without this. (Of 1,411 Chinese documents, code and bilingual lists among them, the least
+has 8.8 %; of 4,000 in English and code the most has 1.4 %.) In a Chinese document, run by run of Han characters, ASCII
+letters, digits and `+ # & . _ % -`: 1. all dictionary words at every place, from one hash table of words and their
+beginnings; 2. the path of the largest probability, from the end to the start; 3. characters that stay alone side by
+side are cut by the hidden Markov model (begin, middle, end, single) unless together they are a dictionary word, so that
+names come out whole, and letters and digits among them by their kind. Any other character is a word but for white
+space. Out: `Words`.
 
-Probabilities are those of the installed package `jieba` (extra `chinese`), read as data; its pickles are not opened. The
-words are those of its `cut`, white space left out: FineWeb-2's thresholds for Mandarin were computed on them. Cost: 1 s
-to load, once a process, and 8 MB; 10 to 20 MB/s of UTF-8, some thirty times jieba (`tests/benchmarks/bench_chinese.py`).
+Probabilities are those of the installed package `jieba` (extra `chinese`), read as data; its pickles are not opened.
+The words are those of its `cut`, white space left out: FineWeb-2's thresholds for Mandarin were computed on them. Cost:
+1 s to load, once a process, and 8 MB; `tests/benchmarks/bench_chinese.py` measures it beside jieba.
 """
 
 import math
@@ -84,7 +84,7 @@ def dictionary() -> Dictionary:
     if not len(distinct) or len(distinct) > 60_000:
         raise DictionaryError(f"{path} has {len(counts)} words: install the pinned jieba again")
     log_total = math.log(int(counts.sum()))
-    # A word that counts zero weighs as one that was seen once, as in jieba. `math.log`: numpy's differs in the last bit.
+    # A word that counts zero weighs as one that was seen once. `math.log` as in jieba: numpy's last bit may differ.
     weights = np.array([math.log(count or 1) - log_total for count in [*distinct.tolist(), 1]])
     entries = np.zeros(1 << 20, np.uint64)
     if 2 * _fill(entries, data, starts, stops, place.astype(np.int64), counts) > len(entries):
@@ -230,9 +230,7 @@ def _segment(
 
 
 @njit(cache=True, nogil=True)
-def _best_path(
-    characters: U32, begin: int, length: int, entries: U64, weights: F64, route: F64, ends: I32
-) -> None:
+def _best_path(characters: U32, begin: int, length: int, entries: U64, weights: F64, route: F64, ends: I32) -> None:
     """For every place of a run the end of its word on the likeliest path; of equals the longer word."""
     alone = weights[-1]
     route[length] = 0.0
@@ -268,16 +266,13 @@ def _cut(
         stop = place
         while stop < length and ends[stop] == stop + 1:
             stop += 1
-        known = stop == place + 1
-        if not known:
-            value, entry = HASH_START, np.uint64(0)
-            for index in range(place, stop):
-                value = _step(value, characters[begin + index])
-                entry = entries[_slot(entries, value)]
-                if entry == 0:
-                    break
-            known = entry & _INDEX > _PREFIX
-        if known:
+        value, entry = HASH_START, np.uint64(0)
+        for index in range(place, stop):
+            value = _step(value, characters[begin + index])
+            entry = entries[_slot(entries, value)]
+            if entry == 0:
+                break
+        if stop == place + 1 or entry & _INDEX > _PREFIX:
             for index in range(place, stop):
                 cuts[count] = index + 1
                 count += 1

@@ -128,6 +128,19 @@ class KeywordList(Config):
     allow: tuple[StrictStr, ...] = Field(
         default=(), description="Longer terms inside which a hit does not count, e.g. 性能 for the term 性."
     )
+    boundaries: Literal["characters", "words"] = Field(
+        default="characters",
+        description="In Chinese text a term counts wherever it stands, or only where words of jieba's dictionary begin "
+        "and end (extra `chinese`), so that 性 is not in 性能.",
+    )
+
+    @model_validator(mode="after")
+    def _installed(self) -> "KeywordList":
+        if self.boundaries == "words":
+            require("jieba", "setting `boundaries: words` of a keyword list")
+            if self.kind != "terms":
+                raise ValueError(f"`boundaries: words` is for terms of the text; this list has kind {self.kind}")
+        return self
 
 
 class KeywordConfig(Config):
@@ -137,6 +150,33 @@ class KeywordConfig(Config):
         default={"spam": KeywordList(builtin="spam"), "notices": KeywordList(builtin="notices")},
         description="Lists by name; the name is part of their columns, keyword_<name>_hits or url_<name>_hits.",
     )
+
+
+class BadWordsConfig(Config):
+    """The family `bad_words`: C4's lists of words that condemn a page, one for each language, which the user brings."""
+
+    folder: str = operational(
+        ...,
+        "Folder with a list for each language, an entry a line (UTF-8), named by the code that the language "
+        "identification gives: `en`, `zh` or `zh.txt`; relative to the project file.",
+    )
+    digests: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(
+        default={}, description="SHA-256 of the lists by language; another file is refused. Those left out: any."
+    )
+    files: dict[str, str] = operational(
+        {}, "Paths of the lists by language: found in the folder, whatever stands here."
+    )
+    allow: dict[str, tuple[StrictStr, ...]] = Field(
+        default={"ja": ("sm", "グロ", "女の子"), "zh": ("性",)},
+        description="Entries of a list that do not count, because longer words are full of them (C4's).",
+    )
+    unbounded: tuple[str, ...] = Field(
+        default=("ja", "th", "zh"), description="Languages in which an entry counts inside a longer word too (C4's)."
+    )
+    same: dict[str, str] = Field(
+        default={"wuu": "zh", "yue": "zh"}, description="Languages that use the list of another one."
+    )
+    seed: int = Field(default=0, ge=0, description="Chooses which pages a share of the condemned is kept of.")
 
 
 class SignalConfig(Config):
@@ -150,6 +190,15 @@ class SignalConfig(Config):
         default=SurfaceConfig(), description="Line-wise corrections, markup, broken characters, repetition."
     )
     keywords: KeywordConfig | None = Field(default=KeywordConfig(), description="Lists of terms, domains, URL words.")
+    bad_words: BadWordsConfig | None = Field(
+        default=None, description="C4's bad words, by lists of yours for each language."
+    )
+
+    @model_validator(mode="after")
+    def _language_known(self) -> "SignalConfig":
+        if self.bad_words is not None and self.language is None:
+            raise ValueError("bad_words has a list for each language: `language` must be computed")
+        return self
 
 
 class FilterConfig(Config):
