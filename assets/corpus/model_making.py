@@ -194,7 +194,7 @@ def make_bands(mill: Mill, action: Action, name: str) -> Made:
     facts = {f"{code}/{key}": item[key] for code, item in languages.items() for key in ("documents", "any_outside")}
     outside = {f"{code}/pool_any_outside": item["pool_any_outside"] for code, item in languages.items()}
     facts |= {key: value for key, value in outside.items() if value is not None}
-    return [Part(name="00000", files=files)], [_check("bounds", worst < 0.5, {"outside": worst})], facts
+    return [Part(name="00000", files=files)], [_check("bounds", worst < 0.5, {"outside": worst}, False)], facts
 
 
 def make_calibration(mill: Mill, action: Action, name: str) -> Made:

@@ -49,6 +49,7 @@ from resources.mill import Mill
 from resources.stages import Action
 
 GROUP = "corpus/filters"
+WARNINGS = ("agreement", "bounds")
 
 
 def recipes(project: Project) -> list[Recipe]:
@@ -103,8 +104,8 @@ def _recipe(project: Project, asset: str, name: str) -> Recipe:
         settled=settled,
         make=lambda mill, action: make(mill, action, name),
         artifact_class="recorded",
-        checks={check: MADE[check] for check in checks if check != "agreement"},
-        warnings={check: MADE[check] for check in checks if check == "agreement"},
+        checks={check: MADE[check] for check in checks if check not in WARNINGS},
+        warnings={check: MADE[check] for check in checks if check in WARNINGS},
         immutable=kind != "annotations",
         batches=batches,
     )

@@ -163,9 +163,7 @@ class BadWordsConfig(Config):
     digests: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(
         default={}, description="SHA-256 of the lists by language; another file is refused. Those left out: any."
     )
-    files: dict[str, str] = operational(
-        {}, "Paths of the lists by language: found in the folder, whatever stands here."
-    )
+    files: dict[str, str] = operational({}, "Paths of the lists by language; found in the folder when a run begins.")
     allow: dict[str, tuple[StrictStr, ...]] = Field(
         default={"ja": ("sm", "グロ", "女の子"), "zh": ("性",)},
         description="Entries of a list that do not count, because longer words are full of them (C4's).",
@@ -240,8 +238,8 @@ class FilterConfig(Config):
             if wanted != unspaced:
                 others = [name for name in WORDS_OF if WORDS_OF[name] == unspaced]
                 return (
-                    f"the preset {preset!r} is for words found with `corpus.signals.statistics.unspaced: {wanted}`, this "
-                    f"project has `{unspaced}`: change that"
+                    f"the preset {preset!r} is for words found with `corpus.signals.statistics.unspaced: {wanted}`, "
+                    f"this project has `{unspaced}`: change that"
                     + (f", or take one of the presets {', '.join(others)}" if others else "")
                 )
         return None

@@ -10,8 +10,8 @@ digits of a script with spaces there is none ("class" has no "ass"). A character
 Thai) is at a boundary on both sides: no space may be asked for around 博彩. Inside a run of katakana there is none,
 since such a run is one word (グロ is not in グローバル). Hangul is joined to its particles on the right, so only its
 left side counts. A mark belongs to the character before it. What a Chinese term would wrongly find inside a longer
-word (性 in 性能) is named in `allow`, or the list has `boundaries: words`: then a term of a Chinese document counts where
-words of `chinese_words` begin and end, one word or several side by side.
+word (性 in 性能) is named in `allow`, or the list has `boundaries: words`: then a term in a Chinese document counts
+where words of `chinese_words` begin and end, one word or several side by side.
 
 Lists of *domains* match a host and its subdomains; *urls* a host with a path and what lies below it; *url_words*
 whole words of the URL; *url_substrings* parts of the URL without its `-` and `.`. Those have one hit for each different
@@ -128,7 +128,7 @@ def declared(wanted: KeywordList, path: Path) -> KeywordList:
 
 @lru_cache(maxsize=32)
 def file_lines(path: str, digest: str) -> tuple[str, ...]:
-    """The lines of a list without blank ones and comments. Raises KeywordListError for a file that is not as declared."""
+    """The lines of a list without blank ones and comments. Raises KeywordListError for a file that is not the one."""
     file = Path(path)
     if not file.is_file():
         raise KeywordListError(f"there is no keyword list {path}")

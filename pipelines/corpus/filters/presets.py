@@ -30,8 +30,8 @@ A document meets the rules in this order; the first failing one is its reason, a
 - `roots_chinese` are ROOTS' numbers for zh (Laurencon et al. 2022) that need no list: language, repeated character
   3-grams and word 5-grams, special characters, which are here all but letters and their marks. `roots_chinese_lists`
   are its shares of stop words and flagged words, hits / words, of keyword lists with the names `stop_words` and
-  `flagged_words` (`boundaries: words`), with `unspaced: words`. Its perplexity limit of 2,095 holds for its model alone:
-  write a rule on `perplexity` with a percentile of your own model's page.
+  `flagged_words` (`boundaries: words`), with `unspaced: words`. Its perplexity limit of 2,095 holds for its own model:
+  with one of `corpus.models.language_models`, write a rule on `perplexity` with a value from that model's page.
 - `c4_bad_words` drops a page with a word of its language's list, but for a share of them, which is the rule's value:
   `rules: {c4_bad_words: 0.1}` keeps a tenth. It wants `signals.bad_words`, whose lists are the user's.
 

@@ -56,7 +56,7 @@ def bands_part(tables: Mapping[str, pa.Table], config: BandScoring) -> PartResul
 
 
 def _columns(name: str, signals: pa.Table, languages: Any, bands: Bands) -> dict[str, pa.Array]:
-    wanted = list(next(iter(bands.values())))
+    wanted = next(iter(bands.values()))
     known = np.array([code in bands for code in languages], bool)
     outside = np.zeros(len(signals), np.int64)
     found: list[dict[str, list[float | None]]] = [{} for _ in range(len(signals))]
