@@ -79,7 +79,10 @@ def dictionary() -> Dictionary:
     if spec is None or not spec.submodule_search_locations:
         raise DictionaryError("words of Chinese need the package jieba: run `pip install -e '.[chinese]'`")
     path = Path(spec.submodule_search_locations[0]) / "dict.txt"
-    starts, stops, counts, data = _lines(path)
+    try:
+        starts, stops, counts, data = _lines(path)
+    except ValueError as error:
+        raise DictionaryError(f"{path} is no dictionary ({error}): install the pinned jieba again") from None
     distinct, place = np.unique(counts, return_inverse=True)
     if not len(distinct) or len(distinct) > 60_000:
         raise DictionaryError(f"{path} has {len(counts)} words: install the pinned jieba again")
