@@ -150,12 +150,11 @@ def _filtered(mill: Mill, key: str, part: str, identity: bytes, tables: dict[str
 def _violations(bands: pa.Table | None) -> Iterator[str]:
     """Signals outside the bands of their language: value and ends."""
     row = bands.to_pylist()[0] if bands is not None else {}
-    for column, text in row.items():
-        for signal, (value, lower, upper) in json.loads(
-            text if column.endswith("_violations") and text else "{}"
-        ).items():
+    told = {name.removesuffix("_violations"): text for name, text in row.items() if name.endswith("_violations")}
+    for name, text in told.items():
+        for signal, (value, lower, upper) in json.loads(text or "{}").items():
             ends = " to ".join("any" if end is None else f"{end:.4g}" for end in (lower, upper))
-            yield f"{signal} {'missing' if value is None else value}, band of {column.removesuffix('_violations')} {ends}"
+            yield f"{signal} {'missing' if value is None else f'{value:.4g}'}, {name} has {ends}"
 
 
 def _duplicates(mill: Mill, key: str, part: str, identity: bytes) -> Iterator[Stage]:

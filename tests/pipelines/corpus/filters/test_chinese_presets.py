@@ -226,9 +226,10 @@ def test_dialogue_of_a_novel_is_kept_but_where_marks_are_words() -> None:
     """Short lines full of 「」 are no menu. FineWeb-2 drops the densest: every mark is a word without a letter."""
     for preset in ("chinese", "fineweb2_chinese", "roots_chinese", "multilingual"):
         assert judged(DIALOGUE, preset) == (True, set())
-    said = "\n".join(f"{name}說：「{'，'.join(WIKI[0][n : n + 3] for n in range(0, 27, 3))}。」" for name in "他我她你")
-    assert judged(DIALOGUE + "\n" + said * 2, "chinese")[0]
-    assert judged(DIALOGUE + "\n" + said * 2, "fineweb2_chinese")[1] == {"fineweb2_chinese_min_letter_words"}
+    bare = "".join(WIKI).translate({ord(mark): None for mark in "，。、"})
+    said = "\n".join(f"「{bare[place : place + 8]}」他說。" for place in range(0, 160, 8))
+    assert judged(said + "\n" + TRADITIONAL[:60], "chinese") == (True, set())
+    assert "fineweb2_chinese_min_letter_words" in judged(said + "\n" + TRADITIONAL[:60], "fineweb2_chinese")[1]
 
 
 @pytest.mark.parametrize("preset", ["chinese", "evalweb", "fineweb2_chinese", "roots_chinese"])
