@@ -62,6 +62,9 @@ def _recipe(project: Project, asset: str, name: str) -> Recipe:
     description, algorithms, checks, make = _KINDS[kind]
     models = project.corpus.models
     batches = models.batches_of(name)
+    counted = project.corpus.signals.statistics
+    if kind == "quantile_bands" and counted is not None:
+        algorithms = tuple(dict.fromkeys((*algorithms, *statistics.algorithms_of(counted))))
     labels = sorted({item.annotations for owner, item in models.sets() if owner == name and item.annotations})
     inputs = {f"annotations/{label}": f"{label}/annotations" for label in labels}
 

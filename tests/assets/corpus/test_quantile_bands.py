@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,50 +11,16 @@ from assets.inspection import explain
 from assets.recipe import ImmutableError
 from pipelines.project_file import ProjectError, load_project
 from resources.mill import Mill
-from tests.assets.corpus.test_models import make, open_project
+from tests.assets.corpus.band_project import MENU, project, write
+from tests.assets.corpus.test_models import make
 from tests.pipelines.corpus.filters.corpus import mixture
 from tests.shared_data import shared
 
-MENU = "首页 关于我们 联系方式 登录 注册\n" * 20
 BANNED = "这里提到赌博，也提到网上赌场。" + "".join(mixture("zh_general", 1))
 
 
-def project(folder: Path, **changes: object) -> dict:
-    source = {"language": "zh", "licence": "CC0-1.0", "reader": {"format": "jsonl"}, "domain": "zh"}
-    inside = {"name": "usual", "signal": "clean_outside", "op": "<=", "value": 0, "languages": ["zh"]}
-    return {
-        "project": "bands",
-        "corpus": {
-            "sources": {
-                "wiki": {**source, "path": "wiki"},
-                "web": {
-                    **source,
-                    "path": "web",
-                    "filter": {"presets": ["fineweb2_chinese", "c4_bad_words"], "extra": [inside]},
-                },
-            },
-            "signals": {
-                "statistics": {"unspaced": "words"},
-                "surface": None,
-                "language": {"model": str(shared("models/lid176/lid.176.ftz"))},
-                "bad_words": {"folder": "bad"},
-            },
-            "models": {
-                "bands": {
-                    "clean": {
-                        "reference": [{"batches": ["wiki.first"]}],
-                        "pool": [{"batches": ["web.first"]}],
-                        "min_documents": 50,
-                        **changes,
-                    }
-                }
-            },
-        },
-    }
-
-
-def write(folder: Path, content: dict) -> None:
-    (folder / "project.yaml").write_text(json.dumps(content, indent=1), "utf-8")
+def declared(**changes: object) -> dict[str, Any]:
+    return project(str(shared("models/lid176/lid.176.ftz")), **changes)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +33,7 @@ def made(tmp_path_factory) -> Mill:
         (folder / name / "part.jsonl").write_text("".join(lines), "utf-8")
     (folder / "bad").mkdir()
     (folder / "bad" / "zh").write_text("性\n赌博\n", "utf-8")
-    write(folder, project(folder))
+    write(folder, declared())
     mill = open_project(folder)
     seal_arrivals(mill)
     for key in mill.sealed():
@@ -111,10 +78,10 @@ def test_the_page_and_the_measures(made: Mill) -> None:
 
 def test_another_quantile_is_another_name_and_computes_its_family_alone(made: Mill) -> None:
     folder = made.loaded.path.parent
-    write(folder, project(folder, signals={"max_sentence_characters": {"upper": 0.9}}))
+    write(folder, declared(signals={"max_sentence_characters": {"upper": 0.9}}))
     with pytest.raises(ImmutableError, match="give the section of the project file a new name"):
         make(open_project(folder), "clean/quantile_bands")
-    content = project(folder)
+    content = declared()
     models = content["corpus"]["models"]["bands"]
     models["strict"] = {**models["clean"], "signals": {"max_sentence_characters": {"upper": 0.9}}}
     write(folder, content)
@@ -125,7 +92,7 @@ def test_another_quantile_is_another_name_and_computes_its_family_alone(made: Mi
         _, computed, _ = make(mill, "quality_signals", "web.first")
         assert computed and len(memo_keys(mill) - remembered) == 1  # of one part, the bands
     finally:
-        write(folder, project(folder))
+        write(folder, declared())
     names = mill.get("quality_signals", "web.first").whole("bands").schema.names
     assert "strict_outside" in names and "clean_outside" in names
 
@@ -142,15 +109,15 @@ def mistakes(folder: Path, content: dict) -> str:
 
 
 def test_what_does_not_fit_is_told_when_the_project_loads(tmp_path: Path) -> None:
-    content = project(tmp_path)
+    content = declared()
     content["corpus"]["signals"]["statistics"]["unspaced"] = "characters"
     told = mistakes(tmp_path, content)
     assert "corpus.sources.web.filter.presets" in told and "unspaced: words" in told
-    content = project(tmp_path, signals={"n_word": {"upper": 0.9}, "html_tags": {"upper": 0.9}})
+    content = declared(signals={"n_word": {"upper": 0.9}, "html_tags": {"upper": 0.9}})
     told = mistakes(tmp_path, content)
     assert "there is no number 'n_word'" in told and "n_words" in told
     assert "'html_tags' needs the family corpus.signals.surface" in told
-    content = project(tmp_path)
+    content = declared()
     content["corpus"]["signals"]["language"] = None
     assert "bad_words has a list for each language" in mistakes(tmp_path, content)
     content["corpus"]["signals"]["bad_words"] = None
