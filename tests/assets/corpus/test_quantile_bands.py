@@ -12,7 +12,7 @@ from assets.recipe import ImmutableError
 from pipelines.project_file import ProjectError, load_project
 from resources.mill import Mill
 from tests.assets.corpus.band_project import MENU, project, write
-from tests.assets.corpus.test_models import make
+from tests.assets.corpus.test_models import make, open_project
 from tests.pipelines.corpus.filters.corpus import mixture
 from tests.shared_data import shared
 
