@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pipelines.evaluation.reports.corpus_data import Histogram
+from pipelines.evaluation.reports.corpus_parts import STYLE
 from pipelines.evaluation.reports.histogram import histogram_svg
 from pipelines.evaluation.reports.markup import DASH, Markup, count, number, percent, section, table, tag
 from pipelines.evaluation.reports.page import page
@@ -14,7 +15,7 @@ from pipelines.evaluation.reports.page import page
 Measures = Mapping[str, Any]
 _WORDS: Final = (
     ("band", "From one quantile of the reference to the other, both ends included."),
-    ("outside", "Blue bars are documents inside the band, orange ones outside. A missing value counts as outside."),
+    ("outside", "Blue bars are documents inside the band, orange ones outside; heights are square roots of counts."),
 )
 
 
@@ -38,26 +39,30 @@ def bands_html(name: str, measures: Measures) -> str:
     if left:
         rows = [(code, count(documents)) for code, documents in left.items()]
         chapters.append(section("Languages without bands", table(("language", "reference documents"), rows, (1,))))
-    return page(name, "Bands of signals", words, tiles, chapters, _WORDS)
+    return page(name, "Bands of signals", words, tiles, chapters, _WORDS, STYLE)
 
 
 def _language(code: str, item: Measures) -> Markup:
     headers = ("signal", "from", "to", "quantiles", "reference outside", "pool outside")
     rows = [_row(signal, found) for signal, found in item["signals"].items()]
-    drawings: list[Markup] = []
-    for signal, found in item["signals"].items():
-        drawings.append(tag("h3", signal))
-        drawings.append(tag("p", "reference", class_="note"))
-        drawings.append(histogram_svg(_histogram(signal, found, "reference")))
-        if item["pool_documents"]:
-            drawings.append(tag("p", "pool", class_="note"))
-            drawings.append(histogram_svg(_histogram(signal, found, "pool")))
+    parts = ("reference", "pool") if item["pool_documents"] else ("reference",)
+    drawings = [
+        tag(
+            "figure",
+            histogram_svg(_histogram(signal, found, part)),
+            tag("figcaption", signal, tag("span", f", {part}")),
+        )
+        for signal, found in item["signals"].items()
+        for part in parts
+    ]
     note = f"{count(item['documents'])} documents of the reference, {percent(item['any_outside'])} outside some band."
     if item["pool_documents"]:
         note += (
             f" {count(item['pool_documents'])} documents of the pool, {percent(item['pool_any_outside'])} outside some."
         )
-    return section(code, tag("div", table(headers, rows, (1, 2, 4, 5)), *drawings), note=note)
+    return section(
+        code, tag("div", table(headers, rows, (1, 2, 4, 5)), tag("div", *drawings, class_="plots")), note=note
+    )
 
 
 def _row(signal: str, found: Measures) -> Sequence[str]:
