@@ -1,5 +1,6 @@
 """One document through every stage, as the store has it: the data behind `gristmill explain` and its page."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -135,6 +136,7 @@ def _filtered(mill: Mill, key: str, part: str, identity: bytes, tables: dict[str
     if language is not None:
         row = language.to_pylist()[0]
         details.append(("language", f"{row['language']} ({row['language_score'] or 0:.3f})"))
+    details += [("outside", told) for told in _violations(tables.get("bands"))]
     if found is None:
         return Stage("filtered_documents", UNJUDGED, None, tuple(details))
     decision = found[1]
@@ -143,6 +145,16 @@ def _filtered(mill: Mill, key: str, part: str, identity: bytes, tables: dict[str
         details.append(("failed", ", ".join(failed)))
     verdict = "kept" if decision["kept"] else f"dropped: {decision['reason']}"
     return Stage("filtered_documents", verdict, decision["kept"], tuple(details))
+
+
+def _violations(bands: pa.Table | None) -> Iterator[str]:
+    """Signals outside the bands of their language: value and ends."""
+    row = bands.to_pylist()[0] if bands is not None else {}
+    told = {name.removesuffix("_violations"): text for name, text in row.items() if name.endswith("_violations")}
+    for name, text in told.items():
+        for signal, (value, lower, upper) in json.loads(text or "{}").items():
+            ends = " to ".join("any" if end is None else f"{end:.4g}" for end in (lower, upper))
+            yield f"{signal} {'missing' if value is None else f'{value:.4g}'}, {name} has {ends}"
 
 
 def _duplicates(mill: Mill, key: str, part: str, identity: bytes) -> Iterator[Stage]:

@@ -10,7 +10,8 @@ import yaml
 from pydantic import TypeAdapter
 
 from assets.cli import _parser
-from pipelines.corpus.filters.config import FilterConfig
+from pipelines.corpus.filters.config import FilterConfig, SignalConfig
+from pipelines.corpus.filters.presets import PRESETS, WORDS_OF
 from pipelines.corpus.filters.sections import ModelsConfig
 from pipelines.corpus.metadata.config import MetadataConfig
 from pipelines.corpus.normalization.config import Operations
@@ -53,11 +54,22 @@ def test_the_example_project_is_valid() -> None:
 
 
 def test_the_example_models_are_valid() -> None:
-    (section,) = [block["corpus"] for block in blocks() if "models" in block.get("corpus", {})]
+    section, chinese = [block["corpus"] for block in blocks() if "models" in block.get("corpus", {})]
     assert set(ModelsConfig.model_validate(section["models"]).assets()) == {
         "opinions/annotations", "useful/quality_classifier", "prose/language_model"
     }  # fmt: skip
     FilterConfig.model_validate(section["sources"]["handbook"]["filter"])
+    assert set(ModelsConfig.model_validate(chinese["models"]).assets()) == {"clean/quantile_bands"}
+    FilterConfig.model_validate(chinese["sources"]["handbook"]["filter"])
+    assert SignalConfig.model_validate(chinese["signals"]).bad_words is not None
+
+
+def test_the_chinese_presets_of_the_readme_are_those_of_the_library() -> None:
+    table = README[README.index("| preset | whose | `unspaced` |") :].split("\n\n")[0]
+    rows = [line.split("|") for line in table.splitlines()[2:]]
+    named = {preset: row[3] for row in rows for preset in re.findall("`([a-z0-9_]+)`", row[1])}
+    assert set(WORDS_OF) <= set(named) <= set(PRESETS)
+    assert all(f"`{words}`" in named[preset] for preset, words in WORDS_OF.items())
 
 
 def test_the_example_sources_are_valid() -> None:

@@ -1,6 +1,7 @@
 """Quality signals, one attribute family each, and the decision over them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ from assets.corpus.text_families import list_digests, text_algorithms, text_fami
 from assets.recipe import Made, Recipe, Scope
 from pipelines.core.documents import split_key
 from pipelines.core.fingerprint import Algorithm
-from pipelines.core.manifest import CheckRecord, conservation, total_counts
+from pipelines.core.manifest import CheckRecord, Part, conservation, total_counts
 from pipelines.corpus.filters import filter as filtering
 from pipelines.corpus.filters import language, statistics
 from pipelines.corpus.metadata import metadata
@@ -79,7 +80,9 @@ def _signal_config(project: Project, key: str | None) -> dict[str, Any]:
 
 def _algorithms(project: Project) -> tuple[Algorithm, ...]:
     """Those of the families that are computed; a project without a model keeps what it has when models change."""
-    used = dict.fromkeys((*statistics.ALGORITHMS, *language.ALGORITHMS, *text_algorithms(project)))
+    counted = project.corpus.signals.statistics
+    words = statistics.algorithms_of(counted) if counted is not None else statistics.ALGORITHMS
+    used = dict.fromkeys((*words, *language.ALGORITHMS, *text_algorithms(project)))
     for name in model_families(project):
         used |= dict.fromkeys(FAMILIES[name].algorithms)
     return tuple(used)
@@ -95,7 +98,7 @@ def _make_signals(mill: Mill, action: Action) -> Made:
             Family(
                 function=statistics.statistics_part,
                 config=signals.statistics,
-                algorithms=statistics.ALGORITHMS,
+                algorithms=statistics.algorithms_of(signals.statistics),
                 identity=signals.statistics.identity(),
                 roles=roles,
                 attribute_role="statistics",
@@ -130,7 +133,10 @@ def _make_signals(mill: Mill, action: Action) -> Made:
                 shared={metadata.FIT: fit},
             )
         )
-    parts = mill.runner.run_parts(action, "documents", wanted)
+    first = [family for family in wanted if all(given != "signals" for _, given, _ in family.roles)]
+    parts = mill.runner.run_parts(action, "documents", first)
+    if len(first) < len(wanted):
+        parts = _second_pass(mill, action, parts, [family for family in wanted if family not in first])
     counts = total_counts(tuple(parts))
     expected = action.inputs["documents"].manifest.rows("documents")
     rows = {name: sum(part.files[name].rows or 0 for part in parts) for name in families(mill.project, key)}
@@ -151,6 +157,16 @@ def _make_signals(mill: Mill, action: Action) -> Made:
     if fit is not None:
         parts.append(written(mill.store, {metadata.FIT: fit}, name=metadata.FIT))
     return parts, [complete, learned], {}
+
+
+def _second_pass(mill: Mill, action: Action, parts: list[Part], families: list[Family]) -> list[Part]:
+    """`parts` with the families that look at signals of the first pass."""
+    given = replace(action, inputs={**action.inputs, "signals": mill.runner.provisional(action, parts)})
+    more = mill.runner.run_parts(given, "documents", families, step="of signals")
+    return [
+        part.model_copy(update={"files": {**part.files, **own.files}, "counts": {**part.counts, **own.counts}})
+        for part, own in zip(parts, more, strict=True)
+    ]
 
 
 def _meta(action: Action) -> Iterator[pa.ChunkedArray]:

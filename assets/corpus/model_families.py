@@ -8,6 +8,7 @@ from assets.corpus.model_making import language_config
 from pipelines.core.artifacts import Artifact
 from pipelines.core.config import Config
 from pipelines.core.fingerprint import Algorithm
+from pipelines.corpus.filters.bands import score as bands
 from pipelines.corpus.filters.classifier import score as classifiers
 from pipelines.corpus.filters.config import LanguageConfig
 from pipelines.corpus.filters.ngram_lm import perplexity
@@ -31,6 +32,8 @@ class ModelFamily:
     asset: str
     config: Callable[[Mill, dict[str, Artifact]], Config]
     tally: Tally | None
+    reads: tuple[str, ...] = ()
+    """Families that it looks at beside the documents, of those that the project computes."""
 
 
 def model_inputs(project: Project) -> dict[str, str]:
@@ -65,12 +68,17 @@ def signal_families(mill: Mill, action: Action) -> list[Family]:
                 config=config,
                 algorithms=family.algorithms,
                 identity=config.identity(),
-                roles=ROLES,
-                attribute_role=name,
+                roles=ROLES + _reads(mill.project, family),
+                attribute_role=None if family.reads else name,
                 tally=family.tally,
             )
         )
     return wanted
+
+
+def _reads(project: Project, family: ModelFamily) -> tuple[tuple[str, str, str], ...]:
+    computed = [name for name in family.reads if getattr(project.corpus.signals, name) is not None]
+    return tuple((name, "signals", name) for name in computed)
 
 
 def calibrated(mill: Mill, action: Action) -> LanguageConfig:
@@ -137,6 +145,11 @@ def _perplexity_scoring(mill: Mill, models: dict[str, Artifact]) -> Config:
     return perplexity.PerplexityScoring(models=pinned, language=_language(mill, list(pinned.values())))
 
 
+def _band_scoring(mill: Mill, models: dict[str, Artifact]) -> Config:
+    pinned = {name: bands.PinnedBands.model_validate({"bands": item.json("bands")}) for name, item in models.items()}
+    return bands.BandScoring(models=pinned)
+
+
 FAMILIES = {
     "classifiers": ModelFamily(
         classifiers.classifiers_part,
@@ -155,5 +168,13 @@ FAMILIES = {
         "language_model",
         _perplexity_scoring,
         perplexity.count_buckets,
+    ),
+    "bands": ModelFamily(
+        bands.bands_part,
+        bands.ALGORITHMS,
+        "quantile_bands",
+        _band_scoring,
+        None,
+        reads=("statistics", "surface", "language"),
     ),
 }

@@ -14,6 +14,7 @@ from pipelines.core.manifest import CheckRecord, Part
 from pipelines.corpus.acquisition.packages import resolve_path
 from pipelines.corpus.filters.annotation.config import AnnotationConfig
 from pipelines.corpus.filters.annotation.labels import build_annotations, read_annotations
+from pipelines.corpus.filters.bands.build import build_bands, text_signals
 from pipelines.corpus.filters.calibration import calibrate
 from pipelines.corpus.filters.classifier.build import build_classifier
 from pipelines.corpus.filters.config import LanguageConfig
@@ -29,6 +30,7 @@ from pipelines.corpus.filters.ngram_lm.arpa import arpa_bytes
 from pipelines.corpus.filters.ngram_lm.build import build_language_model, measure
 from pipelines.corpus.filters.ngram_lm.model import ARRAYS
 from pipelines.corpus.filters.topics.subset import build_subset
+from pipelines.evaluation.reports.bands import bands_html
 from pipelines.evaluation.reports.models import annotation_html, calibration_html, classifier_html, language_model_html
 from resources.mill import Mill
 from resources.stages import Action, store_array, store_bytes, store_raw, store_table
@@ -41,6 +43,7 @@ MADE = {
     "agreement": "annotators agree at least as much as declared",
     "fits": "held-out text is likelier than a uniform choice among the words",
     "finds_terms": "the subset has terms to look for",
+    "bounds": "most documents of the reference are inside all bands of their language",
     "calibrated": "calibrated scores are at least as close to the truth as the model's own",
 }
 
@@ -173,6 +176,25 @@ def _checkpoint_model(mill: Mill, action: Action, name: str, reference: list[str
     files["measures"] = store_bytes(mill.store, json.dumps({**found, **held}, sort_keys=True).encode())
     cuts = {key: found["headline"][key] for key in ("head_below", "middle_below")}
     return [Part(name="00000", files=files)], [_check("fits", True, cuts)], {**cuts, "checkpoint": checkpoint.content}
+
+
+def make_bands(mill: Mill, action: Action, name: str) -> Made:
+    section = mill.project.corpus.models.bands[name]
+    signals = mill.project.corpus.signals.model_copy(update={"language": language_config(mill)})
+    names = list(section.signals)
+    clean, pool = (
+        text_signals(_texts(mill, action, sets, 0.0, section.max_characters, section.seed)[0], names, signals)
+        for sets in (section.reference, section.pool)
+    )
+    built = build_bands(clean, pool, section)
+    files = _measures(mill, built.measures, bands_html(name, built.measures))
+    files["bands"] = store_bytes(mill.store, json.dumps(built.bands, sort_keys=True).encode())
+    languages = built.measures["languages"]
+    worst = max(item["any_outside"] for item in languages.values())
+    facts = {f"{code}/{key}": item[key] for code, item in languages.items() for key in ("documents", "any_outside")}
+    outside = {f"{code}/pool_any_outside": item["pool_any_outside"] for code, item in languages.items()}
+    facts |= {key: value for key, value in outside.items() if value is not None}
+    return [Part(name="00000", files=files)], [_check("bounds", worst < 0.5, {"outside": worst}, False)], facts
 
 
 def make_calibration(mill: Mill, action: Action, name: str) -> Made:

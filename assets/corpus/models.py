@@ -1,4 +1,5 @@
-"""What is trained on the corpus to judge it: annotations, classifiers, topical subsets, language models, calibration.
+"""What is learned from the corpus to judge it: annotations, classifiers, topical subsets, language models, bands of
+signals, calibration.
 
 Each is an asset without partitions. Annotations follow their files, version by version; the others are immutable under
 their name and stand whatever arrives, so no signal of any batch changes by itself. Batches that a section names are
@@ -12,6 +13,7 @@ from assets.corpus.model_making import (
     MADE,
     annotation_files,
     make_annotations,
+    make_bands,
     make_calibration,
     make_classifier,
     make_language_model,
@@ -21,8 +23,10 @@ from assets.recipe import ImmutableError, Made, Recipe, Scope
 from pipelines.core.artifacts import Artifact
 from pipelines.core.fingerprint import Algorithm, digest_file
 from pipelines.corpus.acquisition.packages import UnresolvedPathError, resolve_path
+from pipelines.corpus.filters import statistics, surface
 from pipelines.corpus.filters.annotation.agreement import AGREEMENT
 from pipelines.corpus.filters.annotation.labels import ANNOTATIONS
+from pipelines.corpus.filters.bands.build import QUANTILE_BANDS
 from pipelines.corpus.filters.calibration import CALIBRATION
 from pipelines.corpus.filters.classifier.build import MEASURES, PSEUDO_LABELS
 from pipelines.corpus.filters.classifier.text import FASTTEXT_LINE
@@ -45,6 +49,7 @@ from resources.mill import Mill
 from resources.stages import Action
 
 GROUP = "corpus/filters"
+WARNINGS = ("agreement", "bounds")
 
 
 def recipes(project: Project) -> list[Recipe]:
@@ -57,6 +62,9 @@ def _recipe(project: Project, asset: str, name: str) -> Recipe:
     description, algorithms, checks, make = _KINDS[kind]
     models = project.corpus.models
     batches = models.batches_of(name)
+    counted = project.corpus.signals.statistics
+    if kind == "quantile_bands" and counted is not None:
+        algorithms = tuple(dict.fromkeys((*algorithms, *statistics.algorithms_of(counted))))
     labels = sorted({item.annotations for owner, item in models.sets() if owner == name and item.annotations})
     inputs = {f"annotations/{label}": f"{label}/annotations" for label in labels}
 
@@ -80,11 +88,10 @@ def _recipe(project: Project, asset: str, name: str) -> Recipe:
 
     def config(project: Project, key: str | None) -> dict[str, Any]:
         identity: dict[str, Any] = _section(project, name).identity()
-        return identity | (
-            {"language": project.corpus.signals.language.identity()}
-            if kind == "language_calibration" and project.corpus.signals.language
-            else {}
-        )
+        signals = project.corpus.signals
+        used = {"language_calibration": ("language",), "quantile_bands": ("statistics", "surface", "language")}
+        families = {family: getattr(signals, family) for family in used.get(kind, ())}
+        return identity | {family: item.identity() for family, item in families.items() if item is not None}
 
     return Recipe(
         asset=asset,
@@ -100,8 +107,8 @@ def _recipe(project: Project, asset: str, name: str) -> Recipe:
         settled=settled,
         make=lambda mill, action: make(mill, action, name),
         artifact_class="recorded",
-        checks={check: MADE[check] for check in checks if check != "agreement"},
-        warnings={check: MADE[check] for check in checks if check == "agreement"},
+        checks={check: MADE[check] for check in checks if check not in WARNINGS},
+        warnings={check: MADE[check] for check in checks if check in WARNINGS},
         immutable=kind != "annotations",
         batches=batches,
     )
@@ -109,7 +116,7 @@ def _recipe(project: Project, asset: str, name: str) -> Recipe:
 
 def _section(project: Project, name: str) -> Any:
     models = project.corpus.models
-    for section in (models.annotations, models.classifiers, models.subsets, models.language_models):
+    for section in (models.annotations, models.classifiers, models.subsets, models.language_models, models.bands):
         if name in section:
             return section[name]
     return models.language_calibration
@@ -167,6 +174,12 @@ _KINDS: dict[str, tuple[str, tuple[Algorithm, ...], tuple[str, ...], _Make]] = {
         (EXAMPLE_SETS, NGRAM_TRAINING, KNESER_NEY, ARPA, PERCENTILES, BACKOFF_SCORES, CHECKPOINT_PERPLEXITY, *WORDS),
         ("fits",),
         make_language_model,
+    ),
+    "quantile_bands": (
+        "Where signals of clean texts lie, language by language, and what share of the pool lies outside.",
+        (EXAMPLE_SETS, QUANTILE_BANDS, *statistics.ALGORITHMS, surface.SURFACE, LANGUAGE),
+        ("bounds",),
+        make_bands,
     ),
     "language_calibration": (
         "How often the language identification is right at each score, on labelled texts, language by language.",

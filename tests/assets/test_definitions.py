@@ -15,6 +15,7 @@ from assets.graph import Graph, build_graph
 from assets.recipe import Scope
 from pipelines.project_file import load_project
 from resources.home import DEFAULT_PROJECT, ROOT
+from tests.assets.corpus.band_project import project, write
 from tests.assets.corpus.model_project import write_project
 
 
@@ -168,7 +169,8 @@ def test_every_algorithm_of_the_library_is_part_of_an_identity(graph: Graph, tmp
     shared = Path(ROOT / "assets" / "projects" / "shared.yaml")
     imported = build_graph(load_project(shared, {"GRISTMILL_SHARED_DATA": "/nowhere"}).project)
     models = build_graph(load_project(write_project(tmp_path), {}).project)
-    recipes = [recipe for each in (graph, imported, models) for recipe in each.recipes.values()]
+    bands = build_graph(load_project(write(tmp_path, project()), {}).project)
+    recipes = [recipe for each in (graph, imported, models, bands) for recipe in each.recipes.values()]
     named = {algorithm.name for recipe in recipes for algorithm in recipe.algorithms}
     declared = {
         found[1]

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictStr, field_validator, model_validator
 
 from pipelines.core.config import Config, operational
-from pipelines.corpus.filters.presets import PRESETS
+from pipelines.corpus.filters.presets import PRESETS, WORDS_OF
 from pipelines.corpus.filters.rules import NAME_PATTERN, Rule
+from pipelines.corpus.normalization.config import require
 
 GOPHER_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 CHINESE_STOP_WORDS = (*"的年在月是和日了於为有被人中為他與後也而由", "·")
@@ -21,9 +22,10 @@ class StatisticsConfig(Config):
         default={"english": GOPHER_STOP_WORDS, "chinese": CHINESE_STOP_WORDS},
         description="Lists of stop words, case as written; each gives a column: how many different ones occur.",
     )
-    unspaced: Literal["characters", "runs"] = Field(
+    unspaced: Literal["characters", "words", "runs"] = Field(
         default="characters",
-        description="Scripts without spaces: each character is a word, or a run of them is one word, as tokenizers for "
+        description="Scripts without spaces: each character is a word; or Chinese in words of jieba's dictionary "
+        "(extra `chinese`), all else as before, as FineWeb-2 counts; or a run of them is one word, as tokenizers for "
         "languages with spaces have it (datatrove's verdicts on Chinese text by its English filters).",
     )
     short_line_characters: int = Field(
@@ -31,6 +33,12 @@ class StatisticsConfig(Config):
     )
     c4_line_words: int = Field(default=3, ge=0, description="C4 drops lines with fewer words.")
     c4_word_characters: int = Field(default=1000, ge=1, description="C4 drops lines with a longer word.")
+
+    @model_validator(mode="after")
+    def _installed(self) -> "StatisticsConfig":
+        if self.unspaced == "words":
+            require("jieba", "setting `unspaced: words`")
+        return self
 
     @field_validator("stop_words")
     @classmethod
@@ -120,6 +128,19 @@ class KeywordList(Config):
     allow: tuple[StrictStr, ...] = Field(
         default=(), description="Longer terms inside which a hit does not count, e.g. 性能 for the term 性."
     )
+    boundaries: Literal["characters", "words"] = Field(
+        default="characters",
+        description="In Chinese text a term counts wherever it stands, or only where words of jieba's dictionary begin "
+        "and end (extra `chinese`), so that 性 is not in 性能.",
+    )
+
+    @model_validator(mode="after")
+    def _installed(self) -> "KeywordList":
+        if self.boundaries == "words":
+            require("jieba", "setting `boundaries: words` of a keyword list")
+            if self.kind != "terms":
+                raise ValueError(f"`boundaries: words` is for terms of the text; this list has kind {self.kind}")
+        return self
 
 
 class KeywordConfig(Config):
@@ -129,6 +150,31 @@ class KeywordConfig(Config):
         default={"spam": KeywordList(builtin="spam"), "notices": KeywordList(builtin="notices")},
         description="Lists by name; the name is part of their columns, keyword_<name>_hits or url_<name>_hits.",
     )
+
+
+class BadWordsConfig(Config):
+    """The family `bad_words`: C4's lists of words that condemn a page, one for each language, which the user brings."""
+
+    folder: str = operational(
+        ...,
+        "Folder with a list for each language, an entry a line (UTF-8), named by the code that the language "
+        "identification gives: `en`, `zh` or `zh.txt`; relative to the project file.",
+    )
+    digests: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(
+        default={}, description="SHA-256 of the lists by language; another file is refused. Those left out: any."
+    )
+    files: dict[str, str] = operational({}, "Paths of the lists by language; found in the folder when a run begins.")
+    allow: dict[str, tuple[StrictStr, ...]] = Field(
+        default={"ja": ("sm", "グロ", "女の子"), "zh": ("性",)},
+        description="Entries of a list that do not count, because longer words are full of them (C4's).",
+    )
+    unbounded: tuple[str, ...] = Field(
+        default=("ja", "th", "zh"), description="Languages in which an entry counts inside a longer word too (C4's)."
+    )
+    same: dict[str, str] = Field(
+        default={"wuu": "zh", "yue": "zh"}, description="Languages that use the list of another one."
+    )
+    seed: int = Field(default=0, ge=0, description="Chooses which pages a share of the condemned is kept of.")
 
 
 class SignalConfig(Config):
@@ -142,6 +188,15 @@ class SignalConfig(Config):
         default=SurfaceConfig(), description="Line-wise corrections, markup, broken characters, repetition."
     )
     keywords: KeywordConfig | None = Field(default=KeywordConfig(), description="Lists of terms, domains, URL words.")
+    bad_words: BadWordsConfig | None = Field(
+        default=None, description="C4's bad words, by lists of yours for each language."
+    )
+
+    @model_validator(mode="after")
+    def _language_known(self) -> "SignalConfig":
+        if self.bad_words is not None and self.language is None:
+            raise ValueError("bad_words has a list for each language: `language` must be computed")
+        return self
 
 
 class FilterConfig(Config):
@@ -175,6 +230,19 @@ class FilterConfig(Config):
                 )
         self.resolved()
         return self
+
+    def wrong_words(self, unspaced: str) -> str | None:
+        """Why these presets do not fit words that were found so, or None: their thresholds are for other words."""
+        for preset in self.presets:
+            wanted = WORDS_OF.get(preset, unspaced)
+            if wanted != unspaced:
+                others = [name for name in WORDS_OF if WORDS_OF[name] == unspaced]
+                return (
+                    f"the preset {preset!r} is for words found with `corpus.signals.statistics.unspaced: {wanted}`, "
+                    f"this project has `{unspaced}`: change that"
+                    + (f", or take one of the presets {', '.join(others)}" if others else "")
+                )
+        return None
 
     def resolved(self) -> tuple[Rule, ...]:
         """The rules that apply, in order: presets as listed (a rule named twice counts once), then the source's own."""

@@ -10,7 +10,8 @@ digits of a script with spaces there is none ("class" has no "ass"). A character
 Thai) is at a boundary on both sides: no space may be asked for around 博彩. Inside a run of katakana there is none,
 since such a run is one word (グロ is not in グローバル). Hangul is joined to its particles on the right, so only its
 left side counts. A mark belongs to the character before it. What a Chinese term would wrongly find inside a longer
-word (性 in 性能) is named in `allow`.
+word (性 in 性能) is named in `allow`, or the list has `boundaries: words`: then a term in a Chinese document counts
+where words of `chinese_words` begin and end, one word or several side by side.
 
 Lists of *domains* match a host and its subdomains; *urls* a host with a path and what lies below it; *url_words*
 whole words of the URL; *url_substrings* parts of the URL without its `-` and `.`. Those have one hit for each different
@@ -34,12 +35,16 @@ from pipelines.core.documents import ATTRIBUTE_KEYS
 from pipelines.core.errors import GristmillError
 from pipelines.core.fingerprint import Algorithm, digest_file
 from pipelines.core.parts import PartResult
+from pipelines.corpus.filters.blocks import text_blocks
 from pipelines.corpus.filters.characters import DIGIT, LETTER, MARK, SOLO, UNICODE, character_flags
+from pipelines.corpus.filters.chinese_words import CHINESE_WORDS, chinese_words, jieba_version
 from pipelines.corpus.filters.config import KeywordConfig, KeywordList
 from pipelines.corpus.filters.term_lists import BUILTIN, TERM_LISTS
+from pipelines.corpus.filters.words import SEGMENTATION, segment_words
 
 KEYWORDS: Final = Algorithm("keywords", 1)
 ALGORITHMS: Final = (KEYWORDS, TERM_LISTS, UNICODE)
+"""What the identity of the hits names; `algorithms_of` adds what words of Chinese rest on."""
 SHOWN_TERMS, SHOWN_CHARACTERS = 10, 40
 """How many terms, and how much of each, a document's row names."""
 
@@ -93,11 +98,18 @@ def column_descriptions(config: KeywordConfig) -> dict[str, str]:
     return described
 
 
+def algorithms_of(config: KeywordConfig) -> tuple[Algorithm, ...]:
+    """What the hits by these settings rest on."""
+    if any(item.boundaries == "words" for item in config.lists.values()):
+        return (*ALGORITHMS, SEGMENTATION, CHINESE_WORDS, jieba_version())
+    return ALGORITHMS
+
+
 def entries(wanted: KeywordList) -> tuple[str, ...]:
     """The entries of a list from all its origins, folded, without blanks and comments, sorted."""
     lines = [*wanted.terms, *(BUILTIN[wanted.builtin] if wanted.builtin else ())]
     if wanted.path is not None:
-        lines += _file_lines(wanted.path, wanted.digest)
+        lines += file_lines(wanted.path, wanted.digest)
     found = {folded for line in lines if (folded := _fold(line.strip()))}
     if not found:
         raise KeywordListError("a keyword list is empty: give `terms`, `path` or `builtin`")
@@ -114,8 +126,9 @@ def declared(wanted: KeywordList, path: Path) -> KeywordList:
     return wanted.model_copy(update={"path": str(path), "digest": found})
 
 
-@lru_cache(maxsize=8)
-def _file_lines(path: str, digest: str) -> tuple[str, ...]:
+@lru_cache(maxsize=32)
+def file_lines(path: str, digest: str) -> tuple[str, ...]:
+    """The lines of a list without blank ones and comments. Raises KeywordListError for a file that is not the one."""
     file = Path(path)
     if not file.is_file():
         raise KeywordListError(f"there is no keyword list {path}")
@@ -193,7 +206,7 @@ def find_terms(text: str, terms: Iterable[tuple[int, str]], allowed: Iterable[tu
         yield term
 
 
-def _occurrences(texts: pl.Series, patterns: tuple[str, ...]) -> list[list[tuple[int, str]] | None]:
+def occurrences(texts: pl.Series, patterns: tuple[str, ...]) -> list[list[tuple[int, str]] | None]:
     """For each text the (character offset, term) of every occurrence, overlapping ones too; None without any."""
     rows = texts.str.contains_any(list(patterns)).arg_true()
     frame = pl.DataFrame({"text": texts[rows]}).with_columns(
@@ -215,12 +228,14 @@ def _occurrences(texts: pl.Series, patterns: tuple[str, ...]) -> list[list[tuple
 
 
 def _text_columns(name: str, texts: pl.Series, wanted: KeywordList) -> dict[str, pa.Array]:
-    found = _occurrences(texts, entries(wanted))
-    hit = [number for number, occurrences in enumerate(found) if occurrences]
+    found = occurrences(texts, entries(wanted))
+    hit = [number for number, places in enumerate(found) if places]
+    if wanted.boundaries == "words" and hit:
+        found = _at_words(texts, hit, found)
     shelters: dict[int, list[tuple[int, str]] | None] = {}
     if wanted.allow and hit:
         allowed = tuple(sorted({_fold(term) for term in wanted.allow}))
-        shelters = dict(zip(hit, _occurrences(texts[hit], allowed), strict=True))
+        shelters = dict(zip(hit, occurrences(texts[hit], allowed), strict=True))
     hits, distinct, characters, shown = [0] * len(texts), [0] * len(texts), [0] * len(texts), [None] * len(texts)
     for number in hit:
         counted = Counter(find_terms(texts[number], found[number] or (), shelters.get(number) or ()))
@@ -240,6 +255,20 @@ def _text_columns(name: str, texts: pl.Series, wanted: KeywordList) -> dict[str,
         f"keyword_{name}_character_share": _ratio(counts["characters"], lengths),
         f"keyword_{name}_terms": pa.array(shown, pa.large_string()),
     }
+
+
+def _at_words(texts: pl.Series, hit: list[int], found: list[list[tuple[int, str]] | None]) -> list[Any]:
+    """Occurrences whose ends are ends of words, of the texts that have any."""
+    result: list[list[tuple[int, str]] | None] = [None] * len(texts)
+    for block in text_blocks(texts[hit].to_arrow()):
+        words = chinese_words(block, segment_words(block, character_flags()))
+        for place in range(len(block.offsets) - 1):
+            row = hit[block.first + place]
+            first, last = words.offsets[place], words.offsets[place + 1]
+            begins = set((words.starts[first:last] - block.offsets[place]).tolist())
+            ends = set((words.stops[first:last] - block.offsets[place]).tolist())
+            result[row] = [(at, term) for at, term in found[row] or () if at in begins and at + len(term) in ends]
+    return result
 
 
 def _ratio(top: pl.Series, bottom: pl.Series) -> pa.Array:

@@ -20,10 +20,20 @@ A document meets the rules in this order; the first failing one is its reason, a
 - `evalweb` are EvalWeb's own rules alone, with no character of traditional writing; `chinese` leaves that one out.
 - `residue` flags what extraction left: markup, broken characters, notices, spam terms. No published values, so it
   never drops.
-- `chinese` is for text in Han characters, where a word is a character. From EvalWeb: length, line length, Han share
-  and repeated character 13-grams. From FineWeb-2 (cmn_Hani): line rules and two stop words. Its n-gram thresholds are
-  for segmented words of about 1.6 characters; the duplicated 10-gram of characters takes the value of its 6-gram. The
-  sentence limit finds lists and keyword dumps; it has no published value, so it only flags.
+- `chinese` is for text in Han characters, where a word is a character (`unspaced: characters`). From EvalWeb: length,
+  line length, Han share and repeated character 13-grams. From FineWeb-2 (cmn_Hani): line rules and two stop words. Its
+  n-gram thresholds are for segmented words of about 1.6 characters; the duplicated 10-gram of characters takes the
+  value of its 6-gram. The sentence limit finds lists and keyword dumps; it has no published value, so it only flags.
+- `fineweb2_chinese` is FineWeb-2's own filter for Mandarin (cmn_Hani; Penedo et al. 2025), every number as published,
+  in its order: Gopher's repetition without paragraphs, FineWeb's lines without the short ones, Gopher's quality. Its
+  words are jieba's, so `statistics.unspaced` is `words`. Its language score is GlotLID's; ours is lid.176's.
+- `roots_chinese` are ROOTS' numbers for zh (Laurencon et al. 2022) that need no list: language, repeated character
+  3-grams and word 5-grams, special characters, which are here all but letters and their marks. `roots_chinese_lists`
+  are its shares of stop words and flagged words, hits / words, of keyword lists with the names `stop_words` and
+  `flagged_words` (`boundaries: words`), with `unspaced: words`. Its perplexity limit of 2,095 holds for its own model:
+  with one of `corpus.models.language_models`, write a rule on `perplexity` with a value from that model's page.
+- `c4_bad_words` drops a page with a word of its language's list, but for a share of them, which is the rule's value:
+  `rules: {c4_bad_words: 0.1}` keeps a tenth. It wants `signals.bad_words`, whose lists are the user's.
 
 Pitfalls: `gopher` and `c4` reject every Chinese document (stop words, terminal marks); `{` rejects code and LaTeX; a
 top n-gram that occurs once counts, so very short documents fail `gopher_max_top_2_gram`; punctuation marks are words
@@ -101,6 +111,56 @@ _CHINESE = (
     _rule("chinese_max_sentence", "max_sentence_characters", "<=", 500).flagging(),
 )
 
+_FINEWEB2_CHINESE = (
+    _rule("fineweb2_chinese_language", "language", "in", ("zh",)),
+    _rule("fineweb2_chinese_min_score", "language_score", ">=", 0.692),
+    _rule("fineweb2_chinese_max_duplicate_lines", "duplicate_line_share", "<=", 0.287),
+    *(
+        _rule(f"fineweb2_chinese_max_top_{n}_gram", f"top_{n}_gram_character_share", "<=", limit)
+        for n, limit in ((2, 0.256), (3, 0.201), (4, 0.171))
+    ),
+    *(
+        _rule(f"fineweb2_chinese_max_duplicate_{n}_gram", f"duplicate_{n}_gram_character_share", "<=", limit)
+        for n, limit in ((5, 0.198), (6, 0.182), (7, 0.167), (8, 0.154), (9, 0.14), (10, 0.127))
+    ),
+    _rule("fineweb2_chinese_min_punctuated_lines", "punctuated_line_share", ">=", 0.106),
+    _rule("fineweb2_chinese_max_duplicate_line_characters", "duplicate_nonblank_line_character_share", "<=", 0.1),
+    _rule("fineweb2_chinese_max_newlines", "newlines_per_word", "<=", 0.178),
+    _rule("fineweb2_chinese_min_words", "n_plain_words", ">=", 50),
+    _rule("fineweb2_chinese_max_words", "n_plain_words", "<=", 100_000),
+    _rule("fineweb2_chinese_min_mean_word", "mean_word_characters", ">=", 1),
+    _rule("fineweb2_chinese_max_mean_word", "mean_word_characters", "<=", 5),
+    _rule("fineweb2_chinese_max_hashes", "hashes_per_word", "<=", 0.1),
+    _rule("fineweb2_chinese_max_ellipses", "ellipses_per_word", "<=", 0.1),
+    _rule("fineweb2_chinese_max_bullet_lines", "bullet_line_share", "<=", 0.9),
+    _rule("fineweb2_chinese_max_ellipsis_lines", "ellipsis_line_share", "<=", 0.3),
+    _rule("fineweb2_chinese_min_letter_words", "letter_word_share", ">=", 0.735),
+    _rule("fineweb2_chinese_min_stop_words", "distinct_stop_words_chinese", ">=", 2),
+)
+
+_ROOTS_CHINESE = (
+    _rule("roots_chinese_language", "language", "in", ("zh", "wuu", "yue")),
+    _rule("roots_chinese_min_score", "language_score", ">=", 0.85),
+    _rule("roots_chinese_min_words", "n_words", ">=", 1),
+    _rule("roots_chinese_max_words", "n_words", "<=", 1_000_000),
+    _rule("roots_chinese_max_repeated_characters", "character_3_gram_repetition_share", "<=", 0.2),
+    _rule("roots_chinese_max_repeated_words", "repeated_word_5_gram_share", "<=", 0.96),
+    _rule("roots_chinese_min_letters", "letter_character_share", ">=", 0.7),
+)
+_ROOTS_CHINESE_LISTS = (
+    _rule("roots_chinese_min_stop_words", "keyword_stop_words_hits / n_words", ">=", 0.1691),
+    _rule("roots_chinese_max_flagged_words", "keyword_flagged_words_hits / n_words", "<=", 0.001),
+)
+
+_C4_BAD_WORDS = (
+    Rule(
+        name="c4_bad_words",
+        signal="bad_words_draw if bad_words_hits > 0 else -1",
+        op="<",
+        value=0.0,
+        missing="pass",
+    ),
+)
 
 _UNSPACED = '("zh", "yue", "wuu", "ja", "th", "lo", "my", "km", "bo")'
 _MULTILINGUAL = (
@@ -175,5 +235,13 @@ PRESETS: Final = MappingProxyType(
         "evalweb": _EVALWEB,
         "residue": _RESIDUE,
         "chinese": _CHINESE,
+        "fineweb2_chinese": _FINEWEB2_CHINESE,
+        "roots_chinese": _ROOTS_CHINESE,
+        "roots_chinese_lists": _ROOTS_CHINESE_LISTS,
+        "c4_bad_words": _C4_BAD_WORDS,
     }
 )
+WORDS_OF: Final = MappingProxyType(
+    {"chinese": "characters", "fineweb2_chinese": "words", "roots_chinese_lists": "words"}
+)
+"""Preset -> the setting `statistics.unspaced` that its thresholds are for."""

@@ -2,7 +2,8 @@
 
 Every entry is an asset of its own, immutable under its name, and gives signals: a quality classifier `<name>_score` and
 `<name>_rank`, an ensemble a column of its name, the topic classifiers `topic`, a subset `<name>_relevance` and
-`<name>_rank`, the language models `perplexity` and its bucket. Rules use them as any signal.
+`<name>_rank`, the language models `perplexity` and its bucket, bands `<name>_outside` and distances. Rules use them as
+any signal.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from pipelines.core.config import Config
 from pipelines.corpus.filters.annotation.config import AnnotationConfig
+from pipelines.corpus.filters.bands.config import BandsConfig
 from pipelines.corpus.filters.classifier.config import ClassifierConfig, EnsembleConfig
 from pipelines.corpus.filters.labelled.config import ExamplesConfig
 from pipelines.corpus.filters.ngram_lm.config import LanguageModelConfig
@@ -45,6 +47,7 @@ class ModelsConfig(Config):
     ensembles: dict[ModelName, EnsembleConfig] = Field({}, description="Ensembles of quality classifiers, by name.")
     subsets: dict[ModelName, SubsetConfig] = Field({}, description="Topical subsets by name.")
     language_models: dict[ModelName, LanguageModelConfig] = Field({}, description="N-gram language models by name.")
+    bands: dict[ModelName, BandsConfig] = Field({}, description="Bands of signals from clean texts, by name.")
     language_calibration: CalibrationConfig | None = Field(
         None, description="Calibrate the scores of the language identification on labelled texts."
     )
@@ -71,7 +74,8 @@ class ModelsConfig(Config):
 
     def names(self) -> Iterator[str]:
         """Every name that is given here."""
-        for section in (self.annotations, self.classifiers, self.ensembles, self.subsets, self.language_models):
+        sections = (self.annotations, self.classifiers, self.ensembles, self.subsets, self.language_models, self.bands)
+        for section in sections:
             yield from section
 
     def sets(self) -> Iterator[tuple[str, ExamplesConfig]]:
@@ -82,6 +86,8 @@ class ModelsConfig(Config):
             yield from ((name, item) for item in (*subset.seeds, *subset.background))
         for name, model in self.language_models.items():
             yield from ((name, item) for item in (*model.texts, *model.reference))
+        for name, band in self.bands.items():
+            yield from ((name, item) for item in (*band.reference, *band.pool))
         if self.language_calibration is not None:
             yield from (("language_calibration", item) for item in self.language_calibration.examples)
 
@@ -105,4 +111,5 @@ class ModelsConfig(Config):
         found |= {f"{name}/{kinds[item.kind]}": name for name, item in self.classifiers.items()}
         found |= {f"{name}/topical_subset": name for name in self.subsets}
         found |= {f"{name}/language_model": name for name in self.language_models}
+        found |= {f"{name}/quantile_bands": name for name in self.bands}
         return found | ({"language_calibration": "language_calibration"} if self.language_calibration else {})

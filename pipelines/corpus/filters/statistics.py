@@ -21,6 +21,7 @@ from pipelines.core.parts import PartResult
 from pipelines.corpus.filters.blocks import I32, I64, U8, U16, U32, U64, TextBlock, hash_words, text_blocks
 from pipelines.corpus.filters.c4 import C4_COUNTS, c4_counts
 from pipelines.corpus.filters.characters import DIGIT, HAN, PUNCTUATION, UNICODE, UPPER, character_flags, running_flags
+from pipelines.corpus.filters.chinese_words import CHINESE_WORDS, chinese_words, jieba_version
 from pipelines.corpus.filters.config import StatisticsConfig
 from pipelines.corpus.filters.lines import LINE_COUNTS, line_counts
 from pipelines.corpus.filters.repetition import DUPLICATE_SIZES, TOP_SIZES, repeated_characters, repeated_words
@@ -29,7 +30,7 @@ from pipelines.corpus.filters.words import HAS_LETTER, NOT_SYMBOL, SEGMENTATION,
 
 STATISTICS: Final = Algorithm("text_statistics", 1)
 ALGORITHMS: Final = (STATISTICS, SEGMENTATION, UNICODE)
-"""What the identity of a statistics artifact names."""
+"""What the identity of a statistics artifact names; `algorithms_of` adds what words of Chinese rest on."""
 
 _COUNTED: Final = (
     "words",
@@ -56,9 +57,20 @@ def statistics_part(tables: Mapping[str, pa.Table], config: StatisticsConfig) ->
 
     Raises ValueError when a configured stop word is not one word of the segmentation, or a text is not UTF-8.
     """
-    flags = character_flags() if config.unspaced == "characters" else running_flags()
-    table = statistics_table(tables["documents"], config, lambda block: segment_words(block, flags))
+    table = statistics_table(tables["documents"], config, _segmenter(config))
     return PartResult({"statistics": table}, {"rows_in": len(table), "kept": len(table)})
+
+
+def algorithms_of(config: StatisticsConfig) -> tuple[Algorithm, ...]:
+    """What the statistics by these settings rest on."""
+    return (*ALGORITHMS, CHINESE_WORDS, jieba_version()) if config.unspaced == "words" else ALGORITHMS
+
+
+def _segmenter(config: StatisticsConfig) -> Callable[[TextBlock], Words]:
+    flags = running_flags() if config.unspaced == "runs" else character_flags()
+    if config.unspaced == "words":
+        return lambda block: chinese_words(block, segment_words(block, flags))
+    return lambda block: segment_words(block, flags)
 
 
 def statistics_table(documents: pa.Table, config: StatisticsConfig, segment: Callable[[TextBlock], Words]) -> pa.Table:
@@ -210,7 +222,7 @@ def _share(top: I64, bottom: I64) -> pa.Array:
 
 
 def _count(block: TextBlock, words: Words, lists: list[tuple[U64, U8]], config: StatisticsConfig) -> Counts:
-    segmenting = character_flags() if config.unspaced == "characters" else running_flags()
+    segmenting = running_flags() if config.unspaced == "runs" else character_flags()
     spans, split = sentences(block, words), lines(block)
     flags = character_flags()
     documents = len(block.offsets) - 1
@@ -235,15 +247,15 @@ def _count(block: TextBlock, words: Words, lists: list[tuple[U64, U8]], config: 
 def _stop_word_lists(config: StatisticsConfig) -> list[tuple[U64, U8]]:
     """For each list an open hash table of 256 slots: key hashes, and the word's number plus one (0 = empty)."""
     tables = []
-    flags = character_flags() if config.unspaced == "characters" else running_flags()
+    segment = _segmenter(config)
     for name, chosen in config.stop_words.items():
         block = next(text_blocks(pa.array(list(chosen), pa.large_string())))
-        found = np.diff(segment_words(block, flags).offsets)
+        found = np.diff(segment(block).offsets)
         wrong = [word for word, count in zip(chosen, found, strict=True) if count != 1]
         if wrong:
             raise ValueError(
-                f"stop_words.{name}: {wrong[0]!r} is not one word under the segmentation (in Chinese, Japanese "
-                "and Thai a word is one character; clitics and punctuation are split): list words that it can give"
+                f"stop_words.{name}: {wrong[0]!r} is not one word under the segmentation (by `unspaced: "
+                f"{config.unspaced}`; clitics and punctuation are split): list words that it can give"
             )
         keys, places = np.zeros(256, np.uint64), np.zeros(256, np.uint8)
         for number, value in enumerate(hash_words(list(chosen))):

@@ -46,7 +46,7 @@ from pipelines.corpus.filters.markup import count_markup, element_hashes, entity
 from pipelines.corpus.filters.repetition import bits_for, find
 from pipelines.corpus.filters.words import NOT_SYMBOL, SEGMENTATION, segment_words
 
-SURFACE: Final = Algorithm("text_surface", 1)
+SURFACE: Final = Algorithm("text_surface", 2)
 ALGORITHMS: Final = (SURFACE, SEGMENTATION, UNICODE)
 
 LINES: Final = ("uppercase", "numeric", "counter", "single_word", "phrase")

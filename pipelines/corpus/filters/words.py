@@ -103,7 +103,6 @@ def given_words(block: TextBlock, lists: Sequence[Sequence[str]], flags: U16) ->
     total = sum(map(len, lists))
     offsets = np.concatenate(([0], np.cumsum([len(words) for words in lists], dtype=np.int64)))
     starts, stops = np.empty(total, np.int32), np.empty(total, np.int32)
-    hashes, kinds = np.empty(total, np.uint64), np.empty(total, np.uint8)
     count = 0
     for document, words in enumerate(lists):
         first, last = block.offsets[document], block.offsets[document + 1]
@@ -117,6 +116,12 @@ def given_words(block: TextBlock, lists: Sequence[Sequence[str]], flags: U16) ->
             place = found + len(word)
             starts[count], stops[count] = first + found, first + place
             count += 1
+    return described(block, flags, offsets, starts, stops)
+
+
+def described(block: TextBlock, flags: U16, offsets: I64, starts: I32, stops: I32) -> Words:
+    """Words of which the bounds are known."""
+    hashes, kinds = np.empty(len(starts), np.uint64), np.empty(len(starts), np.uint8)
     _describe(block.characters, flags, starts, stops, hashes, kinds)
     return Words(offsets, starts, stops, hashes, kinds)
 

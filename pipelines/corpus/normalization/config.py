@@ -31,12 +31,12 @@ EXTRAS: Final = {
 """Package that an operation imports -> the optional dependency of ours that brings it."""
 
 
-def require(package: str, operation: str) -> None:
-    """Raises ValueError when the package of an operation is not installed, naming what to install."""
+def require(package: str, wanted_by: str) -> None:
+    """Raises ValueError when a package is not installed, naming what wants it and what to install."""
     if find_spec(package) is None:
         extra = EXTRAS[package]
         raise ValueError(
-            f"the operation {operation} needs the package {package}, which is not installed: "
+            f"the {wanted_by} needs the package {package}, which is not installed: "
             f"run `pip install -e '.[{extra}]'`, or `pip install {package}`"
         )
 
@@ -114,7 +114,7 @@ class ChineseScript(Config):
 
     @model_validator(mode="after")
     def _installed(self) -> "ChineseScript":
-        require("opencc", self.operation)
+        require("opencc", f"operation {self.operation}")
         return self
 
 
@@ -129,7 +129,7 @@ class WordSegmentation(Config):
     @model_validator(mode="after")
     def _installed(self) -> "WordSegmentation":
         if self.chinese == "jieba":
-            require("jieba", self.operation)
+            require("jieba", f"operation {self.operation}")
         return self
 
 
@@ -144,7 +144,7 @@ class StopWords(Config):
     @model_validator(mode="after")
     def _installed(self) -> "StopWords":
         if not self.words:
-            require("stopwordsiso", self.operation)
+            require("stopwordsiso", f"operation {self.operation}")
         return self
 
 
@@ -236,7 +236,7 @@ class Stemming(Config):
 
     @model_validator(mode="after")
     def _installed(self) -> "Stemming":
-        require("snowballstemmer", self.operation)
+        require("snowballstemmer", f"operation {self.operation}")
         return self
 
 
@@ -250,7 +250,7 @@ class Lemmatization(Config):
 
     @model_validator(mode="after")
     def _installed(self) -> "Lemmatization":
-        require("simplemma", self.operation)
+        require("simplemma", f"operation {self.operation}")
         return self
 
 

@@ -40,3 +40,14 @@ def test_sentence_marks_of_many_scripts():
 def test_table_cannot_be_changed():
     with pytest.raises(ValueError):
         character_flags()[65] = 0
+
+
+def test_traditional_characters_are_those_that_opencc_would_change():
+    import opencc
+
+    variants, converter = characters.han_variants(), opencc.OpenCC("t2s.json")
+    traditional = [chr(code) for code in np.flatnonzero(variants == 1)]
+    assert len(traditional) == 1897 and all(converter.convert(character) != character for character in traditional)
+    simplified = [chr(code) for code in np.flatnonzero(variants == 2)]
+    assert sum(converter.convert(character) != character for character in simplified) < 10
+    assert not any(variants[ord(character)] for character in "惇彧珪祐璟的水")

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from pipelines.core.decisions import decide
 from pipelines.core.expressions import check_names, parse_expression
 from pipelines.corpus.filters import keywords, statistics, surface
+from pipelines.corpus.filters.bad_words import BAD_WORDS_TYPES
 from pipelines.corpus.filters.config import FilterConfig, SignalConfig
 from pipelines.corpus.filters.filter import join_signals
 from pipelines.corpus.filters.keywords import keywords_part
@@ -93,6 +94,8 @@ def test_every_preset_rule_has_a_signal_and_one_name():
     families = ((statistics, SIGNALS.statistics), (surface, SIGNALS.surface), (keywords, SIGNALS.keywords))
     known = {
         *LANGUAGE_DESCRIPTIONS,
+        *BAD_WORDS_TYPES,
+        *("keyword_stop_words_hits", "keyword_flagged_words_hits"),  # lists that the user brings
         *(name for family, config in families for name in family.column_descriptions(config)),
     }
     for rules in PRESETS.values():

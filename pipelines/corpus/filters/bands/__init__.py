@@ -1,0 +1,1 @@
+"""Bands of signals, calibrated on clean texts, language by language."""
