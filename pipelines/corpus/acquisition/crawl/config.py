@@ -108,10 +108,12 @@ class CrawlConfig(Config):
     )
     retries: NonNegativeInt = Field(2, description="Further attempts after a timeout, a broken connection, 429 or 5xx.")
     backoff_seconds: NonNegativeFloat = Field(
-        1.0, description="Wait before the first retry, doubled before each further one."
+        1.0, description="Wait before the first retry, doubled before each further one; up to half of it is jitter."
     )
     max_backoff_seconds: NonNegativeFloat = Field(
-        60.0, description="The longest wait before a retry, also when Retry-After asks for more."
+        60.0,
+        description="The longest wait before a retry; a URL whose Retry-After asks for more is not asked again, and "
+        "its host rests for this long.",
     )
     max_url_length: PositiveInt = Field(2048, description="Characters of a URL; longer ones are `trap:long_url`.")
     max_path_segments: PositiveInt = Field(16, description="Segments of a path; more are `trap:deep_path`.")
@@ -132,7 +134,10 @@ class CrawlConfig(Config):
     )
     warc_compression_level: int = Field(6, ge=1, le=9, description="Level of the gzip member around each record.")
     concurrency: PositiveInt = operational(
-        4, "Hosts fetched from at the same time; one host always has one request at a time.", le=64
+        4, "Requests at the same time, over all hosts; a host has `host_concurrency` of them at most.", le=64
+    )
+    host_concurrency: PositiveInt = operational(
+        1, "Requests to one host at the same time; more than one is for hosts that are yours.", le=16
     )
 
     @field_validator("user_agent", "accept_language")

@@ -113,3 +113,8 @@ class FakeClock:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
+
+
+def steady() -> float:
+    """Chance without jitter: the full wait."""
+    return 1.0

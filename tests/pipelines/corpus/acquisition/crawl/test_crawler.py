@@ -4,9 +4,9 @@ import json
 import signal
 import subprocess
 import sys
-import textwrap
+import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from zipfile import ZipFile
 import pytest
 
 from pipelines.corpus.acquisition.crawl.config import CrawlConfig
-from pipelines.corpus.acquisition.crawl.crawler import crawl
+from pipelines.corpus.acquisition.crawl.crawler import SPOOL_NAME, crawl
 from pipelines.corpus.acquisition.crawl.journal import JOURNAL_NAME, JournalError
 from pipelines.corpus.acquisition.crawl.summary import CrawlSummary, Progress
-from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock, Reply, Site, page, serve
+from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock, Reply, Site, page, serve, steady
 from tests.pipelines.corpus.acquisition.crawl.test_warc import by_fastwarc, by_warcio
 from tests.shared_data import shared
 
@@ -40,7 +40,7 @@ def settings(**changes: Any) -> CrawlConfig:
 
 def run(site: Site, folder: Path, clock: FakeClock | None = None, **changes: Any) -> CrawlSummary:
     clock = clock or FakeClock()
-    summary = crawl(settings(**changes), folder, base_url=site.base, clock=clock, sleep=clock.sleep)
+    summary = crawl(settings(**changes), folder, base_url=site.base, clock=clock, sleep=clock.sleep, chance=steady)
     assert sum(summary.outcomes.values()) == summary.urls_seen
     assert summary.outcomes.get("fetched", 0) == summary.pages
     return summary
@@ -61,7 +61,13 @@ def test_breadth_first_every_page_once(tmp_path: Path) -> None:
     clock = FakeClock()
     with serve(SITE) as site:
         summary = crawl(
-            settings(), tmp_path, base_url=site.base, clock=clock, sleep=clock.sleep, progress=reports.append
+            settings(),
+            tmp_path,
+            base_url=site.base,
+            clock=clock,
+            sleep=clock.sleep,
+            chance=steady,
+            progress=reports.append,
         )
     assert site.order == ["/robots.txt", "/", "/a", "/b", "/c", "/d"]
     assert archived(tmp_path) == site.order[1:]
@@ -156,6 +162,7 @@ def test_the_page_list_keeps_everything_else_unasked(tmp_path: Path) -> None:
             base_url=site.base,
             clock=clock,
             sleep=clock.sleep,
+            chance=steady,
             pages=["/", "/b", "/d", "/nowhere"],
         )
     assert site.order == ["/robots.txt", "/", "/b", "/d"]
@@ -305,6 +312,23 @@ def test_one_folder_one_crawl(tmp_path: Path) -> None:
     assert "another crawl is writing" in caught[0]
 
 
+CHILD = """
+import sys, time
+from pathlib import Path
+from pipelines.corpus.acquisition.crawl.config import CrawlConfig
+from pipelines.corpus.acquisition.crawl.crawler import crawl
+config = CrawlConfig(
+    site="pydoc", seeds=("SEED",), allow_private_hosts=(HOSTS,), host_delays=dict.fromkeys((HOSTS,), 0.004),
+    allow_hosts=tuple(sys.argv[3:]), warc_max_bytes=6000, retries=0,
+)
+crawl(
+    config, Path(sys.argv[2]), base_url=sys.argv[1], clock=lambda: 1.7e9 + time.monotonic(), sleep=time.sleep,
+    chance=lambda: 0.5,
+)
+"""
+"""A crawl in a process of its own: base URL, folder, further hosts."""
+
+
 class _Interrupt(BaseException):
     """Stands for any sudden end inside the process."""
 
@@ -326,7 +350,15 @@ def test_a_crawl_stopped_after_each_page_goes_on_and_gives_the_same_archive(tmp_
             site.requests.clear()
             config = settings(warc_max_bytes=1500)
             with pytest.raises(_Interrupt):
-                crawl(config, folder, base_url=site.base, clock=clock, sleep=clock.sleep, progress=interrupt)
+                crawl(
+                    config,
+                    folder,
+                    base_url=site.base,
+                    clock=clock,
+                    sleep=clock.sleep,
+                    chance=steady,
+                    progress=interrupt,
+                )
             with (folder / JOURNAL_NAME).open("ab") as journal:
                 journal.write(b'{"event":"url","url":"/torn')
             assert run(site, folder, warc_max_bytes=1500) == expected
@@ -336,7 +368,15 @@ def test_a_crawl_stopped_after_each_page_goes_on_and_gives_the_same_archive(tmp_
         site.requests.clear()
         folder = tmp_path / "power"
         with pytest.raises(_Interrupt):
-            crawl(settings(), folder, base_url=site.base, clock=clock, sleep=clock.sleep, progress=interrupt)
+            crawl(
+                settings(),
+                folder,
+                base_url=site.base,
+                clock=clock,
+                sleep=clock.sleep,
+                chance=steady,
+                progress=interrupt,
+            )
         (part,) = folder.glob("*.open")
         part.write_bytes(part.read_bytes()[:-100])  # a power cut took what the journal vouches for
         assert run(site, folder).outcomes == expected.outcomes
@@ -347,7 +387,13 @@ def test_a_crawl_stopped_after_each_page_goes_on_and_gives_the_same_archive(tmp_
     folder = tmp_path / "moved"
     with serve({**SITE, "/robots.txt": robots}) as first, pytest.raises(_Interrupt):
         crawl(
-            settings(), folder, base_url=first.base, clock=clock, sleep=clock.sleep, progress=lambda p: interrupt(p, 2)
+            settings(),
+            folder,
+            base_url=first.base,
+            clock=clock,
+            sleep=clock.sleep,
+            chance=steady,
+            progress=lambda p: interrupt(p, 2),
         )
     with serve({**SITE, "/robots.txt": robots}) as second:
         summary = run(second, folder)
@@ -362,19 +408,7 @@ def test_kill_nine_again_and_again(tmp_path: Path) -> None:
         f"/{n}": page(*(f"/{child}" for child in (2 * n + 1, 2 * n + 2) if child < 120), text="x" * 2000)
         for n in range(120)
     }
-    program = textwrap.dedent(
-        """
-        import sys, time
-        from pathlib import Path
-        from pipelines.corpus.acquisition.crawl.config import CrawlConfig
-        from pipelines.corpus.acquisition.crawl.crawler import crawl
-        config = CrawlConfig(
-            site="pydoc", seeds=("/0",), allow_private_hosts=("127.0.0.1",), host_delays={"127.0.0.1": 0.004},
-            warc_max_bytes=6000, retries=0,
-        )
-        crawl(config, Path(sys.argv[2]), base_url=sys.argv[1], clock=lambda: 1.7e9 + time.monotonic(), sleep=time.sleep)
-        """
-    )
+    program = CHILD.replace("HOSTS", "'127.0.0.1'").replace("SEED", "/0")
     kills = 0
     with serve(tree) as site:
         while True:
@@ -443,3 +477,98 @@ def test_real_sites_equal_a_plain_breadth_first_search(tmp_path: Path, name: str
     assert summary.outcomes["fetched"] == len(expected)
     assert summary.outcomes.get("error:http_404", 0) == missing
     assert summary.bytes == sum(len(bodies[path]) for path in expected)
+
+
+def test_a_kill_loses_nothing_that_waits_for_its_turn(tmp_path: Path) -> None:
+    """Quick hosts are ahead of a slow one when the process dies: what they gave is on disk and not asked for again."""
+    release = threading.Event()
+
+    def slow(_: str) -> str:
+        release.wait(20)
+        return page(text="slow")
+
+    program = CHILD.replace("HOSTS", "'127.0.0.1', 'localhost'").replace("SEED", "/")
+    with serve({}, lambda path: page(text=path)) as quick:
+        far = [f"http://localhost:{quick.port}/{number}" for number in range(5)]
+        with serve({"/": page("/slow", *far), "/slow": slow}) as site:
+            command = [sys.executable, "-c", program, site.base, str(tmp_path), f"localhost:{quick.port}"]
+            child = subprocess.Popen(command, cwd=Path(__file__).parents[5])
+            while len(list((tmp_path / SPOOL_NAME).glob("*.visit"))) < 5 and child.poll() is None:
+                time.sleep(0.005)
+            child.kill()
+            child.wait()
+            assert site.order == ["/robots.txt", "/", "/slow"]
+            release.set()
+            assert subprocess.run(command, cwd=Path(__file__).parents[5], check=False).returncode == 0
+            assert quick.requests == Counter(dict.fromkeys(("/robots.txt", *(f"/{n}" for n in range(5))), 1))
+            assert site.requests == Counter({"/robots.txt": 1, "/": 1, "/slow": 2})
+    assert archived(tmp_path) == ["/", "/slow", "/0", "/1", "/2", "/3", "/4"]
+    assert not (tmp_path / SPOOL_NAME).exists()
+
+
+def test_a_crawl_that_is_stopped_keeps_what_its_last_requests_bring(tmp_path: Path) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.pages == 1:
+            raise _Interrupt
+
+    with serve({}, lambda path: page(text=path)) as second, serve({}, lambda path: page(text=path)) as third:
+        seeds = [f"http://{host}:{port}/{n}" for n in range(3) for host, port in _ports(second, third)]
+        with serve({"/": page(*seeds)}) as site:
+            common = {
+                "allow_hosts": [f"{host}:{port}" for host, port in _ports(second, third)],
+                "allow_private_hosts": ["127.0.0.1", "localhost"],
+                "host_delays": {"127.0.0.1": 0, "localhost": 0},
+                "concurrency": 4,
+                "seeds": ["/", *seeds],
+            }
+            clock = FakeClock()
+            with pytest.raises(_Interrupt):
+                crawl(
+                    settings(**common),
+                    tmp_path,
+                    base_url=site.base,
+                    clock=clock,
+                    sleep=clock.sleep,
+                    chance=steady,
+                    progress=interrupt,
+                )
+            assert run(site, tmp_path, **common).outcomes == {"fetched": 7}
+            for server in (site, second, third):
+                assert set(server.requests.values()) == {1}
+
+
+def _ports(second: Site, third: Site) -> list[tuple[str, int]]:
+    return [("127.0.0.1", second.port), ("localhost", third.port)]
+
+
+@pytest.mark.parametrize(("allowed", "most"), [(1, 1), (3, 3)])
+def test_a_host_has_no_more_requests_at_once_than_it_may(tmp_path: Path, allowed: int, most: int) -> None:
+    lock, running, peak = threading.Lock(), 0, 0
+
+    def busy(path: str) -> str:
+        nonlocal running, peak
+        with lock:
+            running += 1
+            peak = max(peak, running)
+        time.sleep(0.03)
+        with lock:
+            running -= 1
+        return page(text=path)
+
+    with serve({"/": page(*(f"/{n}" for n in range(12)))}, busy) as site:
+        summary = run(site, tmp_path, concurrency=6, host_concurrency=allowed)
+        assert set(site.requests.values()) == {1}
+    assert summary.outcomes == {"fetched": 13}
+    assert peak == most
+    assert archived(tmp_path) == ["/", *(f"/{n}" for n in range(12))]
+
+
+def test_a_host_that_is_overloaded_rests(tmp_path: Path) -> None:
+    """429 with a Retry-After beyond the longest wait: no second request for that URL, and a pause before the next."""
+    clock = FakeClock()
+    routes = {**SITE, "/a": Reply(status=429, headers={"Retry-After": "86400"})}
+    with serve(routes) as site:
+        summary = run(site, tmp_path, clock, retries=3, max_backoff_seconds=60.0)
+    assert summary.outcomes == {"error:http_429": 1, "fetched": 4}
+    assert site.requests["/a"] == 1
+    assert clock.slept == [60.0]
