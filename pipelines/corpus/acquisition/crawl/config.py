@@ -129,6 +129,11 @@ class CrawlConfig(Config):
         100,
         description="URLs that differ only in a date, as those of an endless calendar; more are `trap:calendar`.",
     )
+    max_session_pages: PositiveInt = Field(
+        1000,
+        description="URLs that differ only in a random path segment before the last, as sessions in paths make; more "
+        "are `trap:session_path`.",
+    )
     warc_max_bytes: PositiveInt = Field(
         1 << 30, description="Compressed bytes of one WARC file, after which the next one begins."
     )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections import Counter, deque
 from html.parser import HTMLParser
 from pathlib import Path
@@ -204,6 +205,13 @@ def test_endless_sites_end(tmp_path: Path) -> None:
         if plain.startswith("/cal/"):
             year, month = map(int, plain.split("/")[2:4])
             return page(f"/cal/{year + month // 12}/{month % 12 + 1:02d}", f"/cal/{year - 1}/{month:02d}")
+        if plain.startswith("/named/"):
+            year = int(plain.rpartition("-")[2])
+            return page(f"/named/may-{year + 1}", f"/named/june-{year + 1}")
+        if plain.endswith("/visit"):
+            return page(
+                f"/s/{uuid.UUID(int=len(site.order))}/visit", f"/s/{uuid.UUID(int=9**20 + len(site.order))}/visit"
+            )
         if plain == "/session":
             return page(f"/session?PHPSESSID={len(site.order)}", f"/session;jsessionid={len(site.order)}")
         if plain == "/token":
@@ -212,11 +220,24 @@ def test_endless_sites_end(tmp_path: Path) -> None:
             return page(f"{plain}/{len(plain)}")
         return page(f"{plain.rstrip('/')}/again")
 
-    with serve({"/": page("/cal/2024/01", "/session", "/token", "/deep", "/again")}, endless) as site:
-        summary = run(site, tmp_path, max_depth=100, max_calendar_pages=10, max_path_queries=6, max_seconds=60)
+    with serve(
+        {"/": page("/cal/2024/01", "/named/may-2024", "/visit", "/session", "/token", "/deep", "/again")}, endless
+    ) as site:
+        summary = run(
+            site,
+            tmp_path,
+            max_depth=100,
+            max_calendar_pages=10,
+            max_session_pages=8,
+            max_path_queries=6,
+            max_seconds=60,
+        )
     assert summary.bounded_by is None
     traps = {name: count for name, count in summary.outcomes.items() if name.startswith("trap:")}
-    assert set(traps) == {"trap:calendar", "trap:deep_path", "trap:path_queries", "trap:repeated_segments"}
+    kinds = ("calendar", "deep_path", "path_queries", "repeated_segments", "session_path")
+    assert set(traps) == {f"trap:{kind}" for kind in kinds}
+    assert sum(path.startswith("/named/") for path in site.requests) == 10
+    assert sum(path.endswith("/visit") for path in site.requests) == 9
     assert site.requests["/session"] == 1
     assert sum(path.startswith("/cal/") for path in site.requests) == 10
     assert sum(path.startswith("/token") for path in site.requests) == 7
