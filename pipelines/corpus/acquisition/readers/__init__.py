@@ -51,7 +51,7 @@ def read_records(
     """Everything in one file of a source, as records and drops; bounded memory, no exception from the file's content.
 
     `name` is the file's path in the inventory and the first half of every locator. A file that cannot be opened, or
-    that has no bytes, is a drop; one that is a tar or zip of such files gives those of its members. `siblings` are the
+    that has no record, is a drop; one that is a tar or zip of such files gives those of its members. `siblings` are the
     files that a linked format may include, by their inventory paths.
     """
     try:
@@ -67,6 +67,11 @@ def read_records(
         packed = None
         if config.format in packed_files.ARCHIVED:
             packed = packed_files.read_packed(path, name, config, read)
-        yield from read(path, name) if packed is None else packed
+        anything = False
+        for item in read(path, name) if packed is None else packed:
+            anything = True
+            yield item
+        if not anything and config.records is None:
+            yield Drop(f"{name}#0", "empty_record", "the file holds no record")
     except OSError as error:
         yield Drop(f"{name}#0", "unreadable_file", f"{type(error).__name__}: {error.strerror or 'no reason given'}")

@@ -52,7 +52,7 @@ def read_packed(path: Path, name: str, config: ReaderConfig, read: Read) -> Iter
     with path.open("rb") as stream:
         head = stream.read(BLOCK)
     if head.startswith(_ZIP):
-        return _from_archive(path, name, config, read, _zip_members) if _is_archive(path) else None
+        return _from_archive(path, name, config, read, _zip_members) if _is_archive(path, config) else None
     if is_tar(head):
         return _from_archive(path, name, config, read, _tar_members)
     if is_compressed(path):
@@ -63,13 +63,17 @@ def read_packed(path: Path, name: str, config: ReaderConfig, read: Read) -> Iter
     return None
 
 
-def _is_archive(path: Path) -> bool:
+def _is_archive(path: Path, config: ReaderConfig) -> bool:
     """Whether a zip holds files; an EPUB, an office document or a program is a zip itself."""
+    itself = config.format in ("epub", "docx")
     try:
         with zipfile.ZipFile(path) as archive:
-            return not any(mark in archive.NameToInfo for mark in _ONE_FILE_MARKS)
+            names = archive.NameToInfo
+            if itself and not any(name.lower().endswith(f".{config.format}") for name in names):
+                return False
+            return not any(mark in names for mark in _ONE_FILE_MARKS)
     except READ_ERRORS:
-        return True  # its members' reader says what is wrong
+        return not itself  # who reads it says what is wrong
 
 
 def _first_bytes(path: Path, config: ReaderConfig) -> bytes:
@@ -140,7 +144,7 @@ def _zip_members(path: Path, name: str, config: ReaderConfig, scratch: Path) -> 
     with archive:
         entries = archive.infolist()
         for info in entries[:MAX_MEMBERS]:
-            if info.is_dir():
+            if info.filename.endswith("/"):
                 continue
             inner = escape_path(info.filename.encode("utf-8", "surrogateescape").lstrip(b"/"))
             locator = f"{name}#{inner}"

@@ -46,8 +46,6 @@ def read_records(path: Path, name: str, config: ReaderConfig) -> Iterator[Record
             found = ", ".join(schema.names)
             yield Drop(f"{name}#0", "no_text", detail(f"no column {wanted}; the columns are: {found}"))
             return
-        if not sum(sizes):
-            yield Drop(f"{name}#0", "empty_record", "the file has no rows")
         allowed = EXPANSION_FLOOR + config.max_expansion * path.stat().st_size
         first = 0
         for group, rows in enumerate(sizes):

@@ -112,7 +112,7 @@ def test_single_documents_may_be_compressed_or_lie_in_archives(tmp_path: Path, p
         (pdf, "pdf", "Words of a page."),
     ):
         config = ReaderConfig.model_validate({"format": kind})
-        packs = (data, pack(data), pack(tar_bytes({"one": data})), zip_bytes({"one": data}))
+        packs = (data, pack(data), pack(tar_bytes({"one": data})), zip_bytes({f"one.{kind}": data}))
         for packed in packs:
             (found,) = read(tmp_path / "packed", packed, config)
             assert isinstance(found, Record), (kind, found)
