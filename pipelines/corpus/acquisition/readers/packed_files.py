@@ -155,7 +155,7 @@ def _zip_members(path: Path, name: str, config: ReaderConfig, scratch: Path) -> 
             else:
                 try:
                     size = _copy(archive, info, scratch, left)
-                except (*READ_ERRORS, NotImplementedError, MemoryError) as error:
+                except (*READ_ERRORS, MemoryError) as error:
                     yield Drop(locator, "corrupt_member", detail(f"{type(error).__name__}: {error}"))
                     continue
                 left -= size
