@@ -1,10 +1,10 @@
 """Ways in through the assets: sources of many kinds to documents, remote ones pinned, cards beside the corpus."""
 
 import gzip
-import threading
+import json
+import tarfile
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,9 @@ from tests.pipelines.corpus.acquisition.packed import (
     zipped,
 )
 from tests.resources.s3_server import BUCKET, s3_server
+from tests.serving import QuietFiles, quiet_server, serving
 
 WORDS = "These are words of a document that is long enough to be one. "
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +45,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "site/rows.csv").write_text('text,url\n"one, two\nthree",http://a/\nlast,http://b/\n')
     (folder / "tex/main.tex").write_text("\\begin{document}Whole. \\input{sec/a}\\end{document}")
     (folder / "tex/sec/a.tex").write_text("Part. % gone")
+    with tarfile.open(folder / "papers.tar.gz", "w:gz") as papers:
+        papers.add(folder / "tex", "one")
+    talk = {"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]}
+    zipped(folder / "talks.zip", {"a/1.json": json.dumps(talk, indent=1), "readme.txt": "no talk"})
     for number in range(2):
         table = pa.table({"text": [f"{WORDS} {number}"], "url": ["http://c/"]})
         pq.write_table(table, folder / f"hub/data/train-{number:05d}-of-00002.parquet")
@@ -62,11 +62,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(folder: Path) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder / "site")))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving(quiet_server(partial(QuietFiles, directory=str(folder / "site")))) as url:
+        yield url
 
 
 def mill_of(folder: Path, sources: dict[str, dict[str, Any]], **lane: Any) -> tuple[Mill, dict[str, Recipe]]:
@@ -96,6 +93,11 @@ def test_every_kind_of_source_becomes_documents(folder: Path, site: str, tmp_pat
     sources = {
         "web": {"path": f"{site}/rows.csv", "reader": {"format": "csv", "url_field": "url"}},
         "tex": {"path": str(folder / "tex"), "reader": {"format": "latex"}},
+        "papers": {"path": str(folder / "papers.tar.gz"), "reader": {"format": "latex"}},
+        "talks": {
+            "path": str(folder / "talks.zip"),
+            "reader": {"format": "json_array", "dialogue": {"layout": "messages"}, "members": ["**/*.json"]},
+        },
         "hub": {"path": str(folder / "hub"), "dataset": {"split": "train"}, "reader": {"preset": "fineweb"}},
         **{kind: {"path": str(folder / "office" / file), "reader": {"format": kind}} for kind, file in kinds.items()},
     }
@@ -109,6 +111,10 @@ def test_every_kind_of_source_becomes_documents(folder: Path, site: str, tmp_pat
     artifact, rows = documents(mill, recipes, "tex")
     assert [row["text"] for row in rows] == ["Whole. Part."]
     assert artifact.manifest.counts["dropped/included_file"] == 1
+    _, rows = documents(mill, recipes, "papers")
+    assert [(row["locator"], row["text"]) for row in rows] == [("papers.tar.gz#one/main.tex#0", "Whole. Part.")]
+    _, rows = documents(mill, recipes, "talks")
+    assert [row["text"] for row in rows] == ["User: Why?\n\nAssistant: So."]
     _, rows = documents(mill, recipes, "hub")
     assert sorted(row["locator"] for row in rows) == [f"data/train-0000{n}-of-00002.parquet#0" for n in range(2)]
     sealed = mill.get("source_files", "hub.first").manifest

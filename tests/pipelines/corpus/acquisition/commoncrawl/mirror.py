@@ -16,7 +16,7 @@ import time
 from base64 import b32encode
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +25,8 @@ from urllib.parse import parse_qs, urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 from warcio.archiveiterator import ArchiveIterator
+
+from tests.serving import quiet_server, serving
 
 CRAWL = "CC-MAIN-2024-22"
 LANGUAGES = ("eng", "deu,eng", "eng,zho", "zho", None)
@@ -131,14 +133,7 @@ class Mirror:
             def log_message(self, *_: object) -> None:
                 pass
 
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            block_on_close = False
-
-            def handle_error(self, *_: object) -> None:
-                pass
-
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = quiet_server(Handler)
         self.base = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def ranges(self, part: str = "/segments/") -> list[tuple[str, tuple[int, int] | None]]:
@@ -286,11 +281,5 @@ def _passes(row: dict[str, Any], text: str) -> bool:
 @contextlib.contextmanager
 def running(mirror: Mirror) -> Iterator[Mirror]:
     """Serve for the length of a block."""
-    thread = threading.Thread(target=mirror.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with serving(mirror.server):
         yield mirror
-    finally:
-        mirror.server.shutdown()
-        mirror.server.server_close()
-        thread.join()

@@ -161,14 +161,14 @@ def test_concatenated_archives_have_the_records_of_both(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd", "xz"])
 def test_frames_that_inflate_to_gigabytes_cost_their_limit(tmp_path: Path, kind: str) -> None:
-    """A response of 2 GiB of blanks in one member: a drop that names the place, in bounded memory."""
+    """A response that says 2 GiB, and hundreds of MiB of blanks in one member: a drop that names the place, in bounded memory."""
     head = warc_record(b"").replace(b"Content-Length: 59", b"Content-Length: %d" % ((2 << 30) + 59))[:-4]
     packers: dict[str, Any] = {
         "gzip": zlib.compressobj(1, zlib.DEFLATED, 31),
         "zstd": zstandard.ZstdCompressor(level=1).compressobj(),
         "xz": lzma.LZMACompressor(preset=0),
     }
-    size = 2 << 30 if kind != "xz" else 200 << 20
+    size = 512 << 20 if kind != "xz" else 200 << 20
     packer, block = packers[kind], b" " * (8 << 20)
     with (tmp_path / "a").open("wb") as stream:
         stream.write(packer.compress(head))
