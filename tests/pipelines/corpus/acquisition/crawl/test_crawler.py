@@ -3,7 +3,7 @@
 import threading
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -370,3 +370,20 @@ def test_a_host_that_is_overloaded_rests(tmp_path: Path) -> None:
     assert summary.outcomes == {"error:http_429": 1, "fetched": 4}
     assert site.requests["/a"] == 1
     assert clock.slept == [60.0]
+
+
+@pytest.mark.parametrize(
+    ("location", "outcome"),
+    [
+        ("http://localhost:{port}/robots.txt", "error:private_address"),  # declared is 127.0.0.1, not this name
+        ("file:///etc/passwd", "fetched"),  # no robots.txt can be reached by redirects: RFC 9309 section 2.3.1.2
+        ("http://127.0.0.1:{port}/rules.txt", "robots:disallowed"),
+    ],
+)
+def test_a_robots_txt_that_redirects_is_judged_like_any_request(tmp_path: Path, location: str, outcome: str) -> None:
+    rules = Reply(b"User-agent: *\nDisallow: /", headers={"Content-Type": "text/plain"})
+    with serve({"/robots.txt": rules, "/rules.txt": rules}) as other:
+        robots = Reply(status=301, headers={"Location": location.format(port=other.port)})
+        with serve({"/": page(), "/robots.txt": robots}) as site:
+            assert run(site, tmp_path).outcomes == {outcome: 1}
+        assert other.requests == Counter({"/rules.txt": 1} if outcome == "robots:disallowed" else {})
