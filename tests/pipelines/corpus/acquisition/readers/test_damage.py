@@ -161,7 +161,7 @@ def test_concatenated_archives_have_the_records_of_both(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd", "xz"])
 def test_frames_that_inflate_to_gigabytes_cost_their_limit(tmp_path: Path, kind: str) -> None:
-    """A response that says 2 GiB, and a member of hundreds of MiB of blanks: a drop with its place, in bounded memory."""
+    """A response that says 2 GiB, and a member of hundreds of MiB: a drop with its place, in bounded memory."""
     head = warc_record(b"").replace(b"Content-Length: 59", b"Content-Length: %d" % ((2 << 30) + 59))[:-4]
     packers: dict[str, Any] = {
         "gzip": zlib.compressobj(1, zlib.DEFLATED, 31),
