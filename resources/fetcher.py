@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypedDict
 
 from pipelines.corpus.acquisition.commoncrawl.acquire import Acquired, acquire
 from pipelines.corpus.acquisition.commoncrawl.acquire import Progress as Moment
@@ -16,6 +17,14 @@ from pipelines.corpus.acquisition.crawl.summary import CrawlSummary, Progress
 from resources.pydoc_site import INDEX_PAGES, pydoc_pages, pydoc_site
 
 
+class Chances(TypedDict):
+    """What the library is passed: time and chance."""
+
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    chance: Callable[[], float]
+
+
 def run_crawl(
     config: CrawlConfig, out_dir: Path, *, progress: Callable[[Progress], None] = lambda _: None
 ) -> CrawlSummary:
@@ -24,14 +33,13 @@ def run_crawl(
     With `site: pydoc` the documentation server runs for as long as the crawl does, and only its safe pages are asked
     for, whatever `allow` says; without seeds the crawl starts at its three indexes.
     """
+    chances: Chances = {"clock": wall_clock(), "sleep": time.sleep, "chance": random.random}
     if config.site is None:
-        return crawl(config, out_dir, base_url=None, clock=wall_clock(), sleep=time.sleep, progress=progress)
+        return crawl(config, out_dir, base_url=None, progress=progress, **chances)
     started = config if config.seeds else config.model_copy(update={"seeds": INDEX_PAGES})
     pages = pydoc_pages()
     with tempfile.TemporaryDirectory(prefix="gristmill-site-") as scratch, pydoc_site(Path(scratch)) as base_url:
-        return crawl(
-            started, out_dir, base_url=base_url, clock=wall_clock(), sleep=time.sleep, progress=progress, pages=pages
-        )
+        return crawl(started, out_dir, base_url=base_url, progress=progress, pages=pages, **chances)
 
 
 def run_selection(

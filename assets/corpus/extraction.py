@@ -44,6 +44,7 @@ EXPECTED_DROPS = (
     "post_type",
     "orphan_answer",
     "included_file",
+    "member_left_out",
 )
 """Beginnings of reasons that are no defect of a file: records that are not pages, pages without text."""
 SHOWN_DEFECTS = 5

@@ -123,6 +123,10 @@ class ReaderConfig(Config):
         default=(),
         description="File name endings (`.html`) that mark a page in a folder source; other files are plain text.",
     )
+    members: tuple[str, ...] = Field(
+        default=("**",),
+        description="Globs of the files that are read inside tar and zip archives; the others are counted.",
+    )
     max_record_bytes: int = Field(
         default=16 << 20, ge=1 << 10, description="The largest record in bytes; a larger one is a counted drop."
     )

@@ -47,7 +47,7 @@ _LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z, the end of datetime's range
 
 
 def moment(value: object) -> datetime | None:
-    """An aware UTC datetime from ISO 8601 text, seconds since 1970 or a datetime; anything else is None."""
+    """An aware UTC datetime from ISO 8601 text, 14 digits, seconds since 1970 or a datetime; anything else is None."""
     if isinstance(value, bool):
         return None
     try:
@@ -58,7 +58,9 @@ def moment(value: object) -> datetime | None:
                 return None
             found = datetime.fromtimestamp(value, UTC)
         elif isinstance(value, str):
-            found = datetime.fromisoformat(value.strip())
+            text = value.strip()
+            digits = len(text) == 14 and text.isascii() and text.isdigit()  # of archives: `YYYYMMDDhhmmss`
+            found = datetime.strptime(text, "%Y%m%d%H%M%S") if digits else datetime.fromisoformat(text)
         else:
             return None
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

@@ -15,10 +15,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import pyarrow as pa
+
 from pipelines.core.errors import GristmillError
 from pipelines.corpus.acquisition.inventory import (
     Inventory,
     InventoryFile,
+    Recount,
     Skipped,
     chosen_names,
     escape_path,
@@ -91,6 +94,18 @@ def take_remote_inventory(
         except Exception as error:  # drivers raise what their servers and libraries raise
             skipped.append(Skipped(path, "unreadable", f"{type(error).__name__}: {error}"[:200]))
     return inventory_tables(kept, skipped, len(names), len(names) - len(wanted))
+
+
+def recount_remote(remote: Remote, files: pa.Table) -> Recount:
+    """The same for a URL: the listing asked for once more, with the sizes that it gives."""
+    client, root = _open(remote)
+    _, found = _listed(client, root, remote)
+    names = {escape_path(name.encode("utf-8", "surrogateescape")): info for name, info in found.items() if name}
+    size = 0
+    for path, sealed in zip(files["path"].to_pylist(), files["bytes"].to_pylist(), strict=True):
+        told = names.get(path, {}).get("size", 0 if path not in names else None)
+        size += sealed if told is None else int(told)  # some servers list no sizes
+    return Recount(len(names), size)
 
 
 def read_remote(remote: Remote, name: str, limit: int) -> bytes | None:

@@ -192,6 +192,12 @@ def decompressed(path: Path, config: ReaderConfig) -> Iterator[Chunk | Problem]:
             yield from _Frames(stream, codec, config.max_expansion).chunks()
 
 
+def is_compressed(path: Path) -> bool:
+    """Whether the file's first bytes are those of a codec that `decompressed` undoes."""
+    with path.open("rb") as stream:
+        return _codec_of(stream) is not None
+
+
 def _codec_of(stream: BinaryIO) -> _Codec | None:
     """The codec of the first frame that holds data; None for a plain file."""
     skipped = 0

@@ -1,9 +1,10 @@
 """Ways in through the assets: sources of many kinds to documents, remote ones pinned, cards beside the corpus."""
 
-import threading
+import gzip
+import json
+import tarfile
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import yaml
 from assets.graph import all_recipes
 from assets.recipe import Recipe, produce
 from pipelines.core.artifacts import Artifact
+from pipelines.corpus.acquisition.inventory import take_inventory
 from pipelines.corpus.acquisition.remote import RemoteChangedError
 from resources.home import find_home
 from resources.mill import Mill, open_mill
+from resources.store import CheckFailedError
 from tests.end_to_end.small_project import environment, write_project
 from tests.pipelines.corpus.acquisition.packed import (
     docx_members,
@@ -27,13 +30,10 @@ from tests.pipelines.corpus.acquisition.packed import (
     xhtml,
     zipped,
 )
+from tests.resources.s3_server import BUCKET, s3_server
+from tests.serving import QuietFiles, quiet_server, serving
 
 WORDS = "These are words of a document that is long enough to be one. "
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "site/rows.csv").write_text('text,url\n"one, two\nthree",http://a/\nlast,http://b/\n')
     (folder / "tex/main.tex").write_text("\\begin{document}Whole. \\input{sec/a}\\end{document}")
     (folder / "tex/sec/a.tex").write_text("Part. % gone")
+    with tarfile.open(folder / "papers.tar.gz", "w:gz") as papers:
+        papers.add(folder / "tex", "one")
+    talk = {"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]}
+    zipped(folder / "talks.zip", {"a/1.json": json.dumps(talk, indent=1), "readme.txt": "no talk"})
     for number in range(2):
         table = pa.table({"text": [f"{WORDS} {number}"], "url": ["http://c/"]})
         pq.write_table(table, folder / f"hub/data/train-{number:05d}-of-00002.parquet")
@@ -58,11 +62,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(folder: Path) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder / "site")))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving(quiet_server(partial(QuietFiles, directory=str(folder / "site")))) as url:
+        yield url
 
 
 def mill_of(folder: Path, sources: dict[str, dict[str, Any]], **lane: Any) -> tuple[Mill, dict[str, Recipe]]:
@@ -92,6 +93,11 @@ def test_every_kind_of_source_becomes_documents(folder: Path, site: str, tmp_pat
     sources = {
         "web": {"path": f"{site}/rows.csv", "reader": {"format": "csv", "url_field": "url"}},
         "tex": {"path": str(folder / "tex"), "reader": {"format": "latex"}},
+        "papers": {"path": str(folder / "papers.tar.gz"), "reader": {"format": "latex"}},
+        "talks": {
+            "path": str(folder / "talks.zip"),
+            "reader": {"format": "json_array", "dialogue": {"layout": "messages"}, "members": ["**/*.json"]},
+        },
         "hub": {"path": str(folder / "hub"), "dataset": {"split": "train"}, "reader": {"preset": "fineweb"}},
         **{kind: {"path": str(folder / "office" / file), "reader": {"format": kind}} for kind, file in kinds.items()},
     }
@@ -105,6 +111,10 @@ def test_every_kind_of_source_becomes_documents(folder: Path, site: str, tmp_pat
     artifact, rows = documents(mill, recipes, "tex")
     assert [row["text"] for row in rows] == ["Whole. Part."]
     assert artifact.manifest.counts["dropped/included_file"] == 1
+    _, rows = documents(mill, recipes, "papers")
+    assert [(row["locator"], row["text"]) for row in rows] == [("papers.tar.gz#one/main.tex#0", "Whole. Part.")]
+    _, rows = documents(mill, recipes, "talks")
+    assert [row["text"] for row in rows] == ["User: Why?\n\nAssistant: So."]
     _, rows = documents(mill, recipes, "hub")
     assert sorted(row["locator"] for row in rows) == [f"data/train-0000{n}-of-00002.parquet#0" for n in range(2)]
     sealed = mill.get("source_files", "hub.first").manifest
@@ -125,7 +135,35 @@ def test_conservation_of_files_is_counted_from_both_ends(folder: Path, tmp_path:
     artifact, _, _ = produce(mill, recipes["source_files"], "some.first")
     conserved = next(check for check in artifact.manifest.checks if check.name == "conserved")
     assert conserved.passed
-    assert conserved.values == {"found": 4, "files": 2, "left_out": 1, "skipped/outside_root": 1}
+    again = {"found_again": 4, "bytes": 28, "bytes_again": 28}
+    assert conserved.values == {"found": 4, **again, "files": 2, "left_out": 1, "skipped/outside_root": 1}
+
+
+@pytest.mark.parametrize("change", ["grows", "arrives", "goes"])
+def test_a_folder_that_changes_while_it_is_sealed_is_not_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """The second look sees what came, went or grew behind the first: a blocking check, told with what to do."""
+    files = tmp_path / "files"
+    files.mkdir()
+    for name in ("a.jsonl", "b.jsonl"):
+        (files / name).write_text('{"text": "x"}\n')
+
+    def meanwhile(root: Path, *rest: Any) -> Any:
+        taken = take_inventory(root, *rest)
+        if change == "grows":
+            (files / "a.jsonl").write_text('{"text": "longer"}\n')
+        elif change == "arrives":
+            (files / "c.jsonl").write_text('{"text": "late"}\n')
+        else:
+            (files / "b.jsonl").unlink()
+        return taken
+
+    monkeypatch.setattr("assets.corpus.acquisition.take_inventory", meanwhile)
+    mill, recipes = mill_of(tmp_path, {"some": {"path": str(files), "reader": {"format": "jsonl"}}})
+    with pytest.raises(CheckFailedError, match="changed while they were sealed"):
+        produce(mill, recipes["source_files"], "some.first")
+    assert mill.store.latest("source_files", "some.first") is None
 
 
 def test_a_remote_file_that_changed_is_refused_by_name(folder: Path, site: str, tmp_path: Path) -> None:
@@ -156,3 +194,33 @@ def test_an_edit_of_a_card_recomputes_the_cards_and_nothing_of_the_corpus(folder
     assert edited.manifest.checks[0].passed
     assert edited.whole("rows").to_pylist()[0]["licence"] == "CC-BY-4.0"
     assert b"CC-BY-4.0" in edited.bytes_of("report")
+
+
+@pytest.mark.slow
+def test_a_folder_of_a_bucket_is_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`s3://` through a server that speaks S3: pinned by entity tags, read in order, refused when an object changed."""
+    pytest.importorskip("moto")
+    files = pytest.importorskip("s3fs")
+    with s3_server() as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        bucket = files.S3FileSystem(endpoint_url=server.url, skip_instance_cache=True)
+        for number in range(3):
+            data = gzip.compress(f'{{"text": "{WORDS} {number}"}}\n'.encode())
+            bucket.pipe_file(f"{BUCKET}/corpus/deep/{number}.jsonl.gz", data)
+        bucket.pipe_file(f"{BUCKET}/corpus/notes.txt", b"not asked for")
+        url = f"s3://{BUCKET}/corpus"
+        storage = {"endpoint_url": server.url}
+        settings = {"path": url, "storage": storage, "include": ["**/*.gz"], "reader": {"format": "jsonl"}}
+        mill, recipes = mill_of(tmp_path, {"bucket": settings})
+        _, rows = documents(mill, recipes, "bucket")
+        assert sorted(row["locator"] for row in rows) == [f"deep/{number}.jsonl.gz#0" for number in range(3)]
+        sealed = mill.get("source_files", "bucket.first")
+        assert all(row["digest"].startswith("etag:") for row in sealed.table(sealed.parts[0], "files").to_pylist())
+        counts = sealed.manifest.counts
+        assert (counts["found"], counts["found_again"], counts["files"], counts["left_out"]) == (4, 4, 3, 1)
+        mill, recipes = mill_of(tmp_path / "other", {"bucket": settings})
+        produce(mill, recipes["source_files"], "bucket.first")
+        bucket.pipe_file(f"{BUCKET}/corpus/deep/1.jsonl.gz", gzip.compress(b'{"text": "another"}\n'))
+        with pytest.raises(RemoteChangedError, match=r"deep/1\.jsonl\.gz"):
+            produce(mill, recipes["crawled_text"], "bucket.first")

@@ -4,7 +4,8 @@ Steps, for each range in the order of the plan: fetch (`concurrency` at a time, 
 each (`ranges.verify`), ask once more for one that fails; append the members as they are to our WARC files; journal what
 became of every row. A range that cannot be had whole is asked row by row. Results are settled in the plan's order, so
 the files are a function of the answers. Servers that are away are no property of a record: after three ranges in a row
-that got no answer the fetch stops with an error, nothing of those three settled, and goes on there when it runs again.
+that got no answer, or refusals (401, 403) of three files in a row, as a server that bans us gives, the fetch stops with
+an error, nothing of those settled, and goes on there when it runs again.
 """
 
 from collections import deque
@@ -24,6 +25,7 @@ from pipelines.corpus.acquisition.crawl.warc import Position, WarcWriter
 
 PREFIX: Final = "commoncrawl"
 GIVE_UP_AFTER: Final = 3
+FORBIDDEN: Final = frozenset({"http_401", "http_403"})
 SYNC_EVERY: Final = 16
 FETCHED: Final = "fetched"
 
@@ -36,10 +38,14 @@ class Piece(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The pieces of a range; `away` says why nothing was answered, when that is so."""
+    """The pieces of a range; `away` says why nothing was answered, or that it is forbidden, when that is so."""
 
     pieces: list[Piece]
     away: FetchError | None
+
+    @property
+    def forbidden(self) -> bool:
+        return self.away is not None and self.away.reason in FORBIDDEN
 
 
 class Settled(NamedTuple):
@@ -118,13 +124,20 @@ class _Desk:
         self._waiting.append((item, answer))
         if answer.away is None:
             self._settle_waiting()
-        elif len(self._waiting) >= GIVE_UP_AFTER:
+        elif self._hopeless():
             self._writer.sync()
             self._journal.sync()
+            what = "were refused" if answer.forbidden else "got no answer"
             raise CommonCrawlError(
-                f"{GIVE_UP_AFTER} requests in a row got no answer, the last one: {answer.away}. What was fetched is "
+                f"{len(self._waiting)} requests in a row {what}, the last one: {answer.away}. What was fetched is "
                 "kept; run it again to go on from there"
             )
+
+    def _hopeless(self) -> bool:
+        """Whether what waits says that the server is away or has shut us out; one forbidden file is only that."""
+        forbidden = {item.filename for item, answer in self._waiting if answer.forbidden}
+        silent = sum(not answer.forbidden for _, answer in self._waiting)
+        return len(forbidden) >= GIVE_UP_AFTER or silent >= GIVE_UP_AFTER
 
     def _settle_waiting(self) -> None:
         for item, answer in self._waiting:
@@ -159,10 +172,13 @@ def _ask(place: Place, item: Range, max_decoded: int) -> Answer:
     try:
         data = place.range(item.filename, item.start, item.end)
     except FetchError as error:
-        if error.lasting and len(item.rows) > 1:
+        shut_out = error.reason in FORBIDDEN
+        if error.lasting and not shut_out and len(item.rows) > 1:
             return Answer([_alone(place, row, max_decoded) for row in item.rows], None)
-        verdict = Verdict(error.reason, error.detail)
-        return Answer([Piece(verdict, b"")] * len(item.rows), None if error.lasting else error)
+        pieces = [
+            Piece(Verdict(error.reason, f"{row.filename} at {row.offset}: {error.detail}"), b"") for row in item.rows
+        ]
+        return Answer(pieces, error if shut_out or not error.lasting else None)
     pieces = []
     for row in item.rows:
         start = row.offset - item.start

@@ -3,7 +3,8 @@
 Rows of one file whose gap is at most `gap_bytes` share a range of at most `max_range_bytes`. A piece is one record when
 it is one whole gzip member, its WARC header names the row's URL, and its payload has the row's digest (SHA-1 in base
 32). Where the archive's own payload digest agrees with the index while the stored bytes do not (a body that was cut or
-re-coded by the crawler after it was digested), the record is kept and told apart as `fetched:digest_by_header`.
+re-coded by the crawler after it was digested), the record is kept and told apart as `fetched:digest_by_header`. A
+revisit (not modified, or the payload of an earlier record) has no payload to digest: it is kept as `fetched:revisit`.
 """
 
 import base64
@@ -30,7 +31,10 @@ class Range(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """`outcome` is `fetched`, `fetched:digest_by_header`, or why the piece is not the record; `date` is WARC-Date."""
+    """`outcome` is `fetched`, `fetched:digest_by_header`, `fetched:revisit`, or why the piece is not the record.
+
+    `date` is its WARC-Date.
+    """
 
     outcome: str
     detail: str
@@ -72,18 +76,20 @@ def verify(piece: bytes, row: IndexRow, max_decoded: int) -> Verdict:
     if url != row.url:
         return Verdict("wrong_record", f"the record is of {url[:300]!r}")
     kind = fields.get(b"warc-type", b"").decode("latin-1")
-    if kind != "response":
+    if kind not in ("response", "revisit"):
         return Verdict("wrong_record", f"a {kind[:40]!r} record")
     length = fields.get(b"content-length", b"")
     if not length.isdigit() or len(block) < int(length[:18]):
         return Verdict("corrupt_member", "shorter than its Content-Length")
     date = fields.get(b"warc-date", b"").decode("latin-1")
-    return _payload(block[: int(length[:18])], row, fields.get(b"warc-payload-digest", b"").decode("latin-1"), date)
+    named = fields.get(b"warc-payload-digest", b"").decode("latin-1").removeprefix("sha1:").upper()
+    if kind == "revisit" and row.digest.upper() in ("", named or row.digest.upper()):
+        return Verdict("fetched:revisit", "" if named and row.digest else "no digest to compare", date)
+    return _payload(block[: int(length[:18])], row, named, date)
 
 
-def _payload(block: bytes, row: IndexRow, stored: str, date: str) -> Verdict:
+def _payload(block: bytes, row: IndexRow, named: str, date: str) -> Verdict:
     """Compare digests: of the payload as it is stored, of the payload without chunks, and the archive's own."""
-    named = stored.removeprefix("sha1:").upper()
     wanted = row.digest.upper() or named
     if not wanted:
         return Verdict("fetched", "no digest to compare", date)

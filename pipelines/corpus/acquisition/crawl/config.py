@@ -108,10 +108,12 @@ class CrawlConfig(Config):
     )
     retries: NonNegativeInt = Field(2, description="Further attempts after a timeout, a broken connection, 429 or 5xx.")
     backoff_seconds: NonNegativeFloat = Field(
-        1.0, description="Wait before the first retry, doubled before each further one."
+        1.0, description="Wait before the first retry, doubled before each further one; up to half of it is jitter."
     )
     max_backoff_seconds: NonNegativeFloat = Field(
-        60.0, description="The longest wait before a retry, also when Retry-After asks for more."
+        60.0,
+        description="The longest wait before a retry; a URL whose Retry-After asks for more is not asked again, and "
+        "its host rests for this long.",
     )
     max_url_length: PositiveInt = Field(2048, description="Characters of a URL; longer ones are `trap:long_url`.")
     max_path_segments: PositiveInt = Field(16, description="Segments of a path; more are `trap:deep_path`.")
@@ -127,12 +129,20 @@ class CrawlConfig(Config):
         100,
         description="URLs that differ only in a date, as those of an endless calendar; more are `trap:calendar`.",
     )
+    max_session_pages: PositiveInt = Field(
+        1000,
+        description="URLs that differ only in a random path segment before the last, as sessions in paths make; more "
+        "are `trap:session_path`.",
+    )
     warc_max_bytes: PositiveInt = Field(
         1 << 30, description="Compressed bytes of one WARC file, after which the next one begins."
     )
     warc_compression_level: int = Field(6, ge=1, le=9, description="Level of the gzip member around each record.")
     concurrency: PositiveInt = operational(
-        4, "Hosts fetched from at the same time; one host always has one request at a time.", le=64
+        4, "Requests at the same time, over all hosts; a host has `host_concurrency` of them at most.", le=64
+    )
+    host_concurrency: PositiveInt = operational(
+        1, "Requests to one host at the same time; more than one is for hosts that are yours.", le=16
     )
 
     @field_validator("user_agent", "accept_language")

@@ -3,7 +3,7 @@
 urllib3's connections with three changes: the host name is resolved here and every address is judged before it is
 connected to (so a name that resolves to loopback, also at a second look-up, never gets a packet); the request and the
 response head are kept as the bytes that were sent and received; a deadline can cut the socket from another thread.
-One `Link` serves one origin, one request at a time.
+One `Link` serves one origin, one request at a time; `Links` are those of an origin.
 """
 
 import contextlib
@@ -124,7 +124,6 @@ class Link:
         self.peer = ""
         self.socket: socket.socket | None = None
         self.expired = False
-        self._turn = threading.Lock()
         secure = scheme == "https"
         base = HTTPSConnection if secure else HTTPConnection
         self.pool = (HTTPSConnectionPool if secure else HTTPConnectionPool)(
@@ -150,16 +149,14 @@ class Link:
     @contextlib.contextmanager
     def exchange(self, seconds: float) -> Iterator[None]:
         """One request and its response; after `seconds` the socket is shut and `expired` is set."""
-        # A robots.txt that redirects here comes from another host's thread, so the turn is a lock.
-        with self._turn:
-            self.sent, self.expired, self.socket = b"", False, None
-            timer = threading.Timer(seconds, self._expire)
-            timer.daemon = True
-            timer.start()
-            try:
-                yield
-            finally:
-                timer.cancel()
+        self.sent, self.expired, self.socket = b"", False, None
+        timer = threading.Timer(seconds, self._expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _expire(self) -> None:
         self.expired = True
@@ -170,3 +167,35 @@ class Link:
 
     def close(self) -> None:
         self.pool.close()
+
+
+class Links:
+    """The links of one origin, `size` at most.
+
+    The crawler keeps to that number by itself; a robots.txt that redirects here comes from another host's thread, and
+    waits for its turn.
+    """
+
+    def __init__(self, origin: str, size: int, *, declared: Collection[str], timeout: float) -> None:
+        self._origin, self._declared, self._timeout = origin, declared, timeout
+        self._turns = threading.Semaphore(size)
+        self._all: list[Link] = []
+        self._idle: list[Link] = []
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[Link]:
+        """A link that nobody else uses meanwhile."""
+        with self._turns:
+            try:
+                link = self._idle.pop()
+            except IndexError:
+                link = Link(self._origin, declared=self._declared, timeout=self._timeout)
+                self._all.append(link)
+            try:
+                yield link
+            finally:
+                self._idle.append(link)
+
+    def close(self) -> None:
+        for link in self._all:
+            link.close()

@@ -3,14 +3,15 @@
 What comes in: a `CrawlConfig`, a folder, the site's base URL, and the clock and sleep to use.
 Steps, for the URL at the head of the queue:
  1. ask the origin's robots.txt first (once in 24 hours, kept in the journal);
- 2. fetch, one request per host at a time, each host at its own pace; other hosts meanwhile, a few URLs ahead;
+ 2. fetch, at most `host_concurrency` requests (one) per host at a time, each host at its own pace; other hosts
+    meanwhile, a few URLs ahead; what is done before its turn waits in the spool, on disk;
  3. settle results in queue order: archive the exchange, note the outcome in the journal, queue the page's links;
  4. a sitemap is fetched like a page, but read and not kept: its URLs are queued like seeds;
  5. at a bound, give everything that is still queued the outcome `bound:<which>`.
 What goes out: `<folder>/crawl-00000.warc.gz` and so on, the journal, and a `CrawlSummary` whose outcomes add up to the
 URLs seen and whose log has a row for each URL whose turn came. The order of the archive depends on the responses alone,
 not on their timing.
-After `kill -9` the same call goes on; a settled URL is never requested again, the few in flight at the kill are.
+After `kill -9` the same call goes on; only requests that had no whole answer at the kill are made again.
 Costs: about 1.5 ms a page of 45 KB beside the network (links, compression, journal).
 """
 
@@ -30,12 +31,14 @@ from pipelines.corpus.acquisition.crawl.pace import Pace
 from pipelines.corpus.acquisition.crawl.robots import Robots
 from pipelines.corpus.acquisition.crawl.scope import Scope
 from pipelines.corpus.acquisition.crawl.sitemaps import MAX_SITEMAP_DEPTH
+from pipelines.corpus.acquisition.crawl.spool import Spool
 from pipelines.corpus.acquisition.crawl.summary import CrawlSummary, Progress, crawl_log
 from pipelines.corpus.acquisition.crawl.visit import Visit, Visitor
 from pipelines.corpus.acquisition.crawl.warc import Position, WarcWriter
 
-CRAWLER: Final = Algorithm("crawler", 2)
+CRAWLER: Final = Algorithm("crawler", 3)
 PREFIX: Final = "crawl"
+SPOOL_NAME: Final = "crawl.spool"
 SYNC_EVERY: Final = 64
 """Settled URLs between two fsyncs: after a power cut at most these are fetched again; a kill loses none of them."""
 
@@ -47,14 +50,15 @@ def crawl(
     base_url: str | None,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
+    chance: Callable[[], float],
     progress: Callable[[Progress], None] = lambda _: None,
     pages: Collection[str] | None = None,
 ) -> CrawlSummary:
     """Crawl, or go on with the crawl that `out_dir` holds; a finished one returns its summary without a request.
 
     `base_url` resolves seeds that are paths. `clock` gives UTC seconds since the epoch and must never go back; `sleep`
-    waits. `pages` limits the crawl to these paths (with query). Raises `JournalError` when the folder holds another
-    crawl.
+    waits; `chance` gives numbers in [0, 1), for the jitter of retries. `pages` limits the crawl to these paths (with
+    query). Raises `JournalError` when the folder holds another crawl.
     """
     header: Event = {
         "event": "start",
@@ -63,7 +67,7 @@ def crawl(
         "pages": None if pages is None else digest_json(sorted(pages)),
     }
     with Journal(out_dir / JOURNAL_NAME, header) as journal:
-        run = _Crawl(config, out_dir, journal, base_url, clock, sleep, progress, pages)
+        run = _Crawl(config, out_dir, journal, base_url, clock, sleep, chance, progress, pages)
         try:
             return run.run()
         finally:
@@ -81,6 +85,7 @@ class _Crawl:
         base_url: str | None,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
+        chance: Callable[[], float],
         progress: Callable[[Progress], None],
         pages: Collection[str] | None,
     ) -> None:
@@ -99,12 +104,14 @@ class _Crawl:
         self._frontier = Frontier(
             scope.verdict, window=2 * config.concurrency, max_urls=config.max_urls, max_redirects=config.max_redirects
         )
-        self._visitor = Visitor(config, clock=clock, sleep=sleep)
+        self._visitor = Visitor(config, clock=clock, sleep=sleep, chance=chance)
         self._writer: WarcWriter | None = None
         self._robots: dict[str, Robots] = {}
         self._pace = Pace(config, self._product, self._robots)
         self._flights: dict[Future[Any], tuple[str, Entry | None]] = {}
+        self._in_flight: set[int] = set()
         self._results: dict[int, Visit] = {}
+        self._spool = Spool(out_dir / SPOOL_NAME)
         self._pages = 0
         self._sitemaps_left = config.max_sitemaps
         self._asked_for_sitemaps: set[str] = set()
@@ -121,13 +128,18 @@ class _Crawl:
         finished = self._replay()
         if finished is not None:
             return self._summary(finished["seconds"], finished["bounded_by"])
-        with ThreadPoolExecutor(self._config.concurrency, thread_name_prefix="crawl") as pool:
-            bound = self._bound()
-            while bound is None and self._frontier.window():
-                self._await(self._dispatch(pool))
-                bound = self._settle_ready()
-            for flight in self._flights:
-                flight.cancel()
+        self._results = self._spool.load(self._frontier.window())
+        try:
+            with ThreadPoolExecutor(self._config.concurrency, thread_name_prefix="crawl") as pool:
+                bound = self._bound()
+                while bound is None and self._frontier.window():
+                    self._await(self._dispatch(pool))
+                    bound = self._settle_ready()
+                for flight in self._flights:
+                    flight.cancel()
+        except BaseException:
+            self._keep_flights()
+            raise
         return self._finish(bound)
 
     def close(self) -> None:
@@ -205,7 +217,7 @@ class _Crawl:
             if len(self._flights) >= self._config.concurrency:
                 return None
             origin = urls.origin_of(entry.url)
-            if entry.order in self._results or self._pace.busy(origin):
+            if entry.order in self._results or entry.order in self._in_flight or self._pace.busy(origin):
                 continue
             free_from = self._pace.free_from(origin)
             rules = self._robots.get(origin)
@@ -214,14 +226,15 @@ class _Crawl:
                 self._results[entry.order] = Visit(Exchange(entry.url, rules.refusal, date=now), PageLinks([], 0))
             elif free_from > now:
                 soonest = free_from if soonest is None else min(soonest, free_from)
-            else:
-                self._pace.begin(origin)
-                if fresh:
-                    visit = self._visitor.sitemap if entry.sitemap else self._visitor.page
-                    flight: Future[Any] = pool.submit(visit, entry.url, self._pace.delay(origin))
-                    self._flights[flight] = (origin, entry)
-                else:
-                    self._flights[pool.submit(self._visitor.robots, origin)] = (origin, None)
+            elif fresh:
+                self._pace.begin(origin, now)
+                visit = self._visitor.sitemap if entry.sitemap else self._visitor.page
+                flight: Future[Any] = pool.submit(visit, entry.url, self._pace.delay(origin))
+                self._flights[flight] = (origin, entry)
+                self._in_flight.add(entry.order)
+            elif (origin, None) not in self._flights.values():
+                self._pace.begin(origin, now)
+                self._flights[pool.submit(self._visitor.robots, origin)] = (origin, None)
         return soonest
 
     def _await(self, soonest: float | None) -> None:
@@ -240,12 +253,28 @@ class _Crawl:
         for flight in done:
             origin, entry = self._flights.pop(flight)
             if entry is None:
-                rules: Robots = flight.result()
-                self._robots[origin] = rules
-                self._journal.append({"event": "robots", "origin": self._relative(f"{origin}/"), **rules.to_json()})
+                self._learn(origin, flight.result())
+                self._pace.end(origin, self._clock())
             else:
-                self._results[entry.order] = flight.result()
-            self._pace.end(origin, self._clock())
+                visit: Visit = flight.result()
+                self._results[entry.order] = visit
+                self._in_flight.discard(entry.order)
+                if entry is not self._frontier.window()[0]:
+                    self._spool.put(entry, visit)
+                self._pace.end(origin, self._clock(), visit.exchange.retry_after or 0.0)
+
+    def _learn(self, origin: str, rules: Robots) -> None:
+        self._robots[origin] = rules
+        self._journal.append({"event": "robots", "origin": self._relative(f"{origin}/"), **rules.to_json()})
+
+    def _keep_flights(self) -> None:
+        """Somebody stopped the crawl: what its last requests brought is not asked for again."""
+        for flight, (origin, entry) in self._flights.items():
+            if not flight.cancelled() and flight.exception() is None:
+                if entry is None:
+                    self._learn(origin, flight.result())
+                else:
+                    self._spool.put(entry, flight.result())
 
     def _head_is_settled(self) -> bool:
         window = self._frontier.window()
@@ -281,6 +310,7 @@ class _Crawl:
         if links.sitemaps:
             event["sitemaps"] = [self._relative(link) for link in links.sitemaps]
         self._journal.append(event)
+        self._spool.drop(entry)
         self._unsynced += 1
         if self._unsynced >= SYNC_EVERY:
             self._sync()
@@ -320,6 +350,7 @@ class _Crawl:
         self._writer.finish()
         self._journal.append({"event": "end", "seconds": seconds, "bounded_by": bound})
         self._journal.sync()
+        self._spool.clear()
         self._frontier.settle_rest(f"bound:{bound}")
         return self._summary(seconds, bound)
 

@@ -3,10 +3,11 @@
 Steps: connect to a judged address (`connection`); send a GET whose bytes are kept; read the head; refuse by status,
 media type, encoding and announced length before the body; stream the body as transferred, up to `limit`; undo the
 content encoding up to `max_decoded_bytes` (a gzip bomb ends as `bomb`); try again after a passing failure, with
-doubled waits.
+doubled waits and jitter, never before a Retry-After.
 Redirects are not followed here: they are exchanges of their own, judged by the frontier like every other URL.
 """
 
+import contextlib
 import email.utils
 import zlib
 from collections.abc import Callable, Collection
@@ -25,7 +26,7 @@ from urllib3.exceptions import (
 
 from pipelines.corpus.acquisition.crawl import urls
 from pipelines.corpus.acquisition.crawl.config import CrawlConfig
-from pipelines.corpus.acquisition.crawl.connection import Link, PrivateAddressError
+from pipelines.corpus.acquisition.crawl.connection import Link, Links, PrivateAddressError
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 RETRIED_STATUS: Final = frozenset({429, 500, 502, 503, 504})
@@ -59,14 +60,22 @@ class Exchange:
 
 
 class Fetcher:
-    """Fetches for one crawl; each origin is asked by one thread at a time (the crawler sees to that)."""
+    """Fetches for one crawl, in several threads; one connection serves one request at a time."""
 
-    def __init__(self, config: CrawlConfig, *, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        config: CrawlConfig,
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        chance: Callable[[], float],
+    ) -> None:
         self._config = config
+        self._chance = chance
         self._clock = clock
         self._sleep = sleep
         self._declared = frozenset(host.lower() for host in config.allow_private_hosts)
-        self._links: dict[str, Link] = {}
+        self._links: dict[str, Links] = {}
 
     def page(self, url: str, *, delay: float = 0.0) -> Exchange:
         """A page of the crawl: kept when its media type and size fit. `delay` is the least wait before a retry."""
@@ -83,8 +92,8 @@ class Fetcher:
         return self._persist(url, types=None, limit=limit, cut=False, delay=delay)
 
     def close(self) -> None:
-        for link in self._links.values():
-            link.close()
+        for links in self._links.values():
+            links.close()
         self._links.clear()
 
     def _persist(self, url: str, *, types: Collection[str] | None, limit: int, cut: bool, delay: float) -> Exchange:
@@ -95,14 +104,17 @@ class Fetcher:
             passing = exchange.outcome in RETRIED_ERRORS or exchange.status in RETRIED_STATUS
             if not passing or attempt == self._config.retries:
                 break
-            wait = max(self._config.backoff_seconds * 2**attempt, exchange.retry_after or 0.0)
-            self._sleep(max(min(wait, self._config.max_backoff_seconds), delay))
+            asked = exchange.retry_after or 0.0
+            if asked > self._config.max_backoff_seconds:
+                break  # to ask sooner than the host says would be rude, and later is another crawl
+            wait = min(self._config.backoff_seconds * 2**attempt, self._config.max_backoff_seconds)
+            # Waits differ by up to half, so that hosts that failed together are not asked together again.
+            self._sleep(max(wait * (0.5 + 0.5 * self._chance()), asked, delay))
         return replace(exchange, received=received)
 
     def _once(self, url: str, *, types: Collection[str] | None, limit: int, cut: bool) -> Exchange:
-        link = self._link(urls.origin_of(url))
         date = self._clock()
-        with link.exchange(self._config.max_page_seconds):
+        with self._link(urls.origin_of(url)) as link, link.exchange(self._config.max_page_seconds):
             try:
                 response = link.pool.urlopen(
                     "GET",
@@ -233,12 +245,13 @@ class Fetcher:
         except (ValueError, OverflowError):
             return None
 
-    def _link(self, origin: str) -> Link:
-        link = self._links.get(origin)
-        if link is None:
-            new = Link(origin, declared=self._declared, timeout=self._config.timeout_seconds)
-            link = self._links.setdefault(origin, new)  # atomic: two threads end up with one link
-        return link
+    def _link(self, origin: str) -> contextlib.AbstractContextManager[Link]:
+        links = self._links.get(origin)
+        if links is None:
+            config = self._config
+            new = Links(origin, config.host_concurrency, declared=self._declared, timeout=config.timeout_seconds)
+            links = self._links.setdefault(origin, new)  # atomic: two threads end up with one
+        return links.one()
 
 
 def gunzip(data: bytes, limit: int) -> bytes | None:

@@ -1,4 +1,7 @@
-"""The pace of a crawl: one request at a time to a host, and a pause after each."""
+"""The pace of a crawl: few requests at a time to a host (one, unless more are declared), and a pause after each.
+
+A host that answers 429 or 503 with Retry-After rests for that long, `max_backoff_seconds` at most.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +13,9 @@ from pipelines.corpus.acquisition.crawl.robots import Robots
 
 @dataclass(slots=True)
 class _Host:
-    """Whether a request to the host runs, and from when the next may."""
+    """How many requests to the host run, and from when the next may."""
 
-    busy: bool = False
+    running: int = 0
     free_from: float = float("-inf")
 
 
@@ -26,21 +29,23 @@ class Pace:
         self._hosts: dict[str, _Host] = {}
 
     def busy(self, origin: str) -> bool:
-        """Whether a request to the origin's host runs."""
-        return self._host(origin).busy
+        """Whether as many requests to the origin's host run as may."""
+        return self._host(origin).running >= self._config.host_concurrency
 
     def free_from(self, origin: str) -> float:
         """When the origin's host may be asked again."""
         return self._host(origin).free_from
 
-    def begin(self, origin: str) -> None:
-        """A request to the origin begins."""
-        self._host(origin).busy = True
-
-    def end(self, origin: str, now: float) -> None:
-        """It ended; the pause begins."""
+    def begin(self, origin: str, now: float) -> None:
+        """A request to the origin begins; another one beside it keeps the same distance."""
         host = self._host(origin)
-        host.busy, host.free_from = False, now + self.delay(origin)
+        host.running, host.free_from = host.running + 1, now + self.delay(origin)
+
+    def end(self, origin: str, now: float, rest: float = 0.0) -> None:
+        """It ended; the pause begins, or the `rest` that the host asked for, if that is longer."""
+        host = self._host(origin)
+        pause = max(self.delay(origin), min(rest, self._config.max_backoff_seconds))
+        host.running, host.free_from = host.running - 1, max(host.free_from, now + pause)
 
     def delay(self, origin: str) -> float:
         """Seconds to leave a host alone: what is declared for it, else the longer of our delay and its crawl-delay."""

@@ -1,8 +1,9 @@
 """Scope: whether a URL is this crawl's business, judged from the URL alone, before anything is requested.
 
 In the order of judgement: the host, the page list, the allow and deny patterns, the shape of the URL, the depth, and
-the budgets for what only repetition gives away (calendars, endless queries of one path). The budgets are counters, so
-verdicts depend on the order of questions; the crawler asks in the order of its archive, which a resumed crawl repeats.
+the budgets for what only repetition gives away (calendars, sessions in paths, endless queries of one path). The budgets
+are counters, so verdicts depend on the order of questions; the crawler asks in the order of its archive, which a
+resumed crawl repeats.
 """
 
 import fnmatch
@@ -29,6 +30,7 @@ class Scope:
         self._deny = _compile(config.deny)
         self._calendars: Counter[str] = Counter()
         self._queries: Counter[str] = Counter()
+        self._tokens: Counter[str] = Counter()
 
     def verdict(self, url: str, key: str, depth: int, sitemap: bool = False) -> str | None:
         """Why the URL is out (an outcome name), or None when it may be queued. `url` normalized, `key` canonical.
@@ -64,6 +66,11 @@ class Scope:
             self._calendars[template] += 1
             if self._calendars[template] > self._config.max_calendar_pages:
                 return "trap:calendar"
+        template = urls.token_template(key)
+        if template is not None:
+            self._tokens[template] += 1
+            if self._tokens[template] > self._config.max_session_pages:
+                return "trap:session_path"
         path, question, _ = key.partition("?")
         if question:
             self._queries[path] += 1

@@ -30,13 +30,28 @@ _SESSION_PATH = re.compile(
     r";(?:jsessionid|phpsessid|sid|sessionid)=[^/;?]*|/\((?:[A-Z]\([A-Za-z0-9_-]*\))+\)(?=/)", re.IGNORECASE
 )
 
-_DATE_PATH = re.compile(r"(?<!\d)(?:1\d|2\d)\d\d[-/_.](?:0?[1-9]|1[0-2])(?:[-/_.](?:[0-2]?\d|3[01]))?(?!\d)")
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+    r"|nov(?:ember)?|dec(?:ember)?)(?![a-z])"
+)
+_DATE_PATH = re.compile(
+    rf"(?<!\d)(?:1\d|2\d)\d\d[-/_.](?:(?:0?[1-9]|1[0-2])(?!\d)|{_MONTH})(?:[-/_.](?:[0-2]?\d|3[01]))?(?!\d)"
+    rf"|(?<![a-z0-9])(?:(?:[0-2]?\d|3[01])[-/_.])?{_MONTH}[-/_.](?:1\d|2\d)\d\d(?!\d)",
+    re.IGNORECASE,
+)
 _DATE_QUERY = re.compile(
     r"(?<![^&])(?:((?:[a-z_-]*date|year|yr|month|mon|day|week)(?:[_-][^=&]*)?)=[\d\-/%.T:+Z]*\d[^&]*"
     r"|([^=&]*)=[12]\d{3}[-/.]\d{1,2}(?:[-/.]\d{1,2})?(?:T[^&]*)?(?![^&]))",
     re.IGNORECASE,
 )
-_DIGITS = re.compile(r"\d+")
+_DIGITS = re.compile(rf"\d+|{_MONTH}", re.IGNORECASE)
+_TOKEN = re.compile(
+    r"(?<=/)(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|(?=[^/]{0,80}?\d[^/]{0,80}?\d[^/]{0,80}?\d)"
+    r"(?=[^/]{0,80}?[a-z])(?:[0-9a-f]{16,256}|[0-9a-z]{20,256}))(?=/)",
+    re.IGNORECASE,
+)
+"""A path segment that no person wrote, before the last: a UUID, or 16 hexadecimal digits and more, or 20 characters,
+with letters and at least three digits."""
 
 
 class UrlError(ValueError):
@@ -141,6 +156,17 @@ def calendar_template(url: str) -> str | None:
     path, in_path = _DATE_PATH.subn(_hide_digits, parts.path)
     query, in_query = _DATE_QUERY.subn(lambda match: f"{match[1] or match[2]}=#", parts.query)
     return f"{parts.netloc}{path}?{query}" if in_path or in_query else None
+
+
+def token_template(url: str) -> str | None:
+    """The URL with the random segments of its path replaced by `#`, or None without one.
+
+    A session in the path gives every visit of a page another URL; pages below `/user/<uuid>/` look the same, so this is
+    for a budget and no verdict.
+    """
+    parts = urlsplit(url)
+    path, found = _TOKEN.subn("#", parts.path)
+    return f"{parts.netloc}{path}" if found else None
 
 
 def _hide_digits(match: re.Match[str]) -> str:

@@ -16,6 +16,7 @@ from pipelines.corpus.acquisition.readers import (
     latex,
     markdown,
     mediawiki,
+    packed_files,
     parquet,
     pdf,
     stackexchange,
@@ -50,14 +51,27 @@ def read_records(
     """Everything in one file of a source, as records and drops; bounded memory, no exception from the file's content.
 
     `name` is the file's path in the inventory and the first half of every locator. A file that cannot be opened, or
-    that has no bytes, is a drop. `siblings` are the files that a linked format may include, by their inventory paths.
+    that has no record, is a drop; one that is a tar or zip of such files gives those of its members. `siblings` are the
+    files that a linked format may include, by their inventory paths.
     """
     try:
         if not path.stat().st_size:
             yield Drop(f"{name}#0", "empty_record", "the file is empty")
-        elif config.format == "latex":
-            yield from latex.read_records(path, name, config, siblings or latex.Siblings({name: path}, config))
-        else:
-            yield from _READERS[config.format](path, name, config)
+            return
+
+        def read(file: Path, called: str) -> Iterator[Record | Drop]:
+            if config.format == "latex":
+                return latex.read_records(file, called, config, siblings or latex.Siblings({called: file}, config))
+            return _READERS[config.format](file, called, config)
+
+        packed = None
+        if config.format in packed_files.ARCHIVED:
+            packed = packed_files.read_packed(path, name, config, read)
+        anything = False
+        for item in read(path, name) if packed is None else packed:
+            anything = True
+            yield item
+        if not anything and config.records is None:
+            yield Drop(f"{name}#0", "empty_record", "the file holds no record")
     except OSError as error:
         yield Drop(f"{name}#0", "unreadable_file", f"{type(error).__name__}: {error.strerror or 'no reason given'}")

@@ -20,7 +20,7 @@ from pipelines.corpus.acquisition.config import ReaderConfig
 from pipelines.corpus.acquisition.lines import Line, split_lines, utf8_chunks
 from pipelines.corpus.acquisition.readers.fields import record_of
 from pipelines.corpus.acquisition.records import Drop, Record, detail
-from pipelines.corpus.acquisition.streams import Problem, decompressed
+from pipelines.corpus.acquisition.streams import Chunk, Problem, decompressed
 
 MAX_RESCANS: Final = 16
 _DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
@@ -44,7 +44,7 @@ def read_records(path: Path, name: str, config: ReaderConfig) -> Iterator[Record
     """Records of the CSV or TSV file at `path`; `name` is its path in the inventory."""
     start, stop = config.bounds()
     delimiter = (config.delimiter or _DELIMITERS[config.format]).encode()
-    events = utf8_chunks(decompressed(path, config), config.encoding)
+    events = _line_feeds(utf8_chunks(decompressed(path, config), config.encoding))
     names = list(config.columns)
     number = 0
     for row in split_rows(split_lines(events, config.max_line_bytes), delimiter, config):
@@ -73,6 +73,18 @@ def read_records(path: Path, name: str, config: ReaderConfig) -> Iterator[Record
         else:
             values = {name: _text(column) for name, column in zip(names, row.columns, strict=True)}
             yield record_of(values, locator, config)
+
+
+def _line_feeds(events: Iterable[Chunk | Problem]) -> Iterator[Chunk | Problem]:
+    """The same events; where the first piece has carriage returns alone, as old spreadsheets write, they end lines."""
+    lone: bool | None = None
+    for event in events:
+        if isinstance(event, Chunk):
+            if lone is None:
+                lone = b"\r" in event.data[:-1] and b"\n" not in event.data
+            if lone:
+                event = event._replace(data=event.data.replace(b"\r", b"\n"))
+        yield event
 
 
 def split_rows(lines: Iterable[Line | Problem], delimiter: bytes, config: ReaderConfig) -> Iterator[Row | Problem]:

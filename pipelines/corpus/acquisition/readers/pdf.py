@@ -1,7 +1,8 @@
 """PDF to records: one file, one document, as text in reading order.
 
 A file comes in. Step 1: PDFium, in a process with limits (`guarded.child`), gives the text of each page. Step 2: lines
-that stand at the head or foot of most pages go (running titles, page numbers). Step 3: lines that were only broken to
+that stand at the head or foot of most pages go (running titles, page numbers; of two or three pages only what all have
+in one place, with numbers that count). Step 3: lines that were only broken to
 fit the page are joined: a line that fills at least three quarters of the page's measure and the line behind it are one
 paragraph, with nothing between where a hyphen was PDFium's soft one or the script is written without spaces. Scanned
 pages have no text; a file of them is a drop. Locator: `name#0`. Needs the extra `documents`. Cost: 0.2 s a file, then
@@ -12,6 +13,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,8 +30,9 @@ FULL_LINE: Final = 0.75
 EDGE_LINES: Final = 2
 REPEATED: Final = 0.5
 MIN_PAGES: Final = 4
-"""Running titles repeat on at least half of the pages (of a chapter: on three, and have a page number), and are looked
-for from four pages on."""
+"""Running titles repeat on at least half of the pages (of a chapter: on three, and have a page number); fewer pages
+than this are too few to count on."""
+_NUMBER = re.compile(r"\d{1,6}")
 _DIGITS = re.compile(r"\d+|\b[ivxlc]+\b")
 _STARTS = re.compile(r"[-•▪◦‣*–]\s|\(?\d{1,3}[.)]\s")
 _UNSPACED = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]")
@@ -90,9 +93,30 @@ def _running_lines(pages: list[list[str]]) -> set[str]:
     """Lines, but for their numbers, that stand at the edge of many pages."""
     filled = [lines for lines in pages if any(lines)]
     if len(filled) < MIN_PAGES:
-        return set()
+        return _running_in_few(filled)
     seen = Counter(shape for lines in filled for shape in {_shape(line) for line in _edges(lines)})
     return {shape for shape, count in seen.items() if count >= (3 if "0" in shape else max(3, REPEATED * len(filled)))}
+
+
+def _running_in_few(pages: list[list[str]]) -> set[str]:
+    """The same of two or three pages: a line that all have in one place, word for word or with a number that counts."""
+    inked = [[line for line in lines if line] for lines in pages]
+    if len(inked) < 2 or min(map(len, inked)) <= 2 * EDGE_LINES:
+        return set()
+    found: set[str] = set()
+    for side in (range(EDGE_LINES), range(-1, -EDGE_LINES - 1, -1)):
+        for place in side:  # from the edge inwards, as far as the pages agree
+            lines = [page[place] for page in inked]
+            if len(set(map(_shape, lines))) > 1 or (len(set(lines)) > 1 and not _counts(lines)):
+                break
+            found.add(_shape(lines[0]))
+    return found
+
+
+def _counts(lines: list[str]) -> bool:
+    """Whether a number in the lines is one more from page to page."""
+    numbers = [[int(number) for number in _NUMBER.findall(line)] for line in lines]
+    return any(all(after - before == 1 for before, after in pairwise(column)) for column in zip(*numbers, strict=False))
 
 
 def _edges(lines: list[str]) -> list[str]:

@@ -3,8 +3,10 @@
 One archive comes in, plain or compressed. Step 1: framing (`framing.split_archive`). Step 2: fastwarc parses the
 headers of the response (WARC) or conversion (WET) records. Step 3: status and content type decide; a missing content
 type is judged by the body's first bytes. Step 4: transfer and content encodings are undone up to `max_record_bytes`; a
-header that names an encoding which the body does not have is ignored. Locator: `name#offset`, as in a CDX index. An
-ARC file is one gap here (`arc.py` reads it). Cost: 1.2 GB/s plain, 600 MB/s of content in gzip members.
+header that names an encoding which the body does not have is ignored. Step 5: what the parser does not understand is
+tried again in its usual form (`odd_records`), and so is a resource record of a web address, which holds a page without
+an HTTP head. Locator: `name#offset`, as in a CDX index. An ARC file is one gap here (`arc.py` reads it). Cost: 1.2 GB/s
+plain, 600 MB/s of content in gzip members.
 """
 
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from fastwarc.warc import WarcRecord
 
 from pipelines.corpus.acquisition.config import ReaderConfig
 from pipelines.corpus.acquisition.readers.framing import RawRecord, split_archive
+from pipelines.corpus.acquisition.readers.odd_records import GZIP_MAGIC, in_usual_dress, joined_chunks, undone_body
 from pipelines.corpus.acquisition.records import Drop, Record, detail, moment
 from pipelines.corpus.acquisition.streams import decompressed
 
@@ -23,12 +26,13 @@ _TEXT_TYPES: Final = frozenset(("text/plain", "text/markdown"))
 _SNIFFED: Final = (b"<!doctype html", b"<html", b"<head", b"<body")
 _DECODINGS: Final = ("all", "content", "transfer", "none")
 """Tried in order: old crawlers stored bodies already unchunked or decompressed and kept the headers."""
+_MISUNDERSTOOD: Final = frozenset(("not_http", "bad_http_header", "bad_warc_header", "empty_record"))
 
 
 def read_records(path: Path, name: str, config: ReaderConfig) -> Iterator[Record | Drop]:
     """Pages of a WARC file, or texts of a WET file, by `config.format`; `name` is its path in the inventory."""
     wet = config.format == "wet"
-    wanted = frozenset(("conversion",) if wet else ("response",))
+    wanted = frozenset(("conversion",) if wet else ("response", "resource"))
     size = path.stat().st_size
     for item in split_archive(decompressed(path, config), name, size, config.max_record_bytes, wanted):
         if isinstance(item, Drop):
@@ -36,7 +40,7 @@ def read_records(path: Path, name: str, config: ReaderConfig) -> Iterator[Record
             continue
         locator = f"{name}#{item.place}"
         try:
-            yield _conversion(item, locator) if wet else response_record(item, locator, config.max_record_bytes)
+            yield _conversion(item, locator) if wet else _page(item, locator, config.max_record_bytes)
         except (OSError, ValueError) as error:
             yield Drop(locator, "bad_warc_header", detail(error))
 
@@ -56,6 +60,23 @@ def _conversion(item: RawRecord, locator: str) -> Record | Drop:
     )
 
 
+def _page(item: RawRecord, locator: str, max_bytes: int) -> Record | Drop:
+    """The page in a response or resource record, in whatever form its writer left it."""
+    found: Record | Drop = Drop(locator, f"record_type_{item.kind}", item.kind)
+    if item.kind == "response":
+        try:
+            found = response_record(item, locator, max_bytes)
+        except (OSError, ValueError) as error:
+            found = Drop(locator, "bad_warc_header", detail(error))
+        if isinstance(found, Record) or found.reason not in _MISUNDERSTOOD:
+            return found
+    again = in_usual_dress(item)
+    if again is None and item.kind == "response":
+        return found
+    dressed = response_record(again or item, locator, max_bytes)
+    return found if isinstance(dressed, Drop) and item.kind != "response" else dressed
+
+
 def response_record(item: RawRecord, locator: str, max_bytes: int) -> Record | Drop:
     """The page in a response record, or why there is none; OSError or ValueError for headers that cannot be parsed."""
     record = WarcRecord.from_bytes(item.block)
@@ -68,11 +89,14 @@ def response_record(item: RawRecord, locator: str, max_bytes: int) -> Record | D
         return Drop(locator, "bad_http_header", detail(http.status_line if http is not None else "none"))
     if status != 200:
         return Drop(locator, "http_status", str(status))
-    media_type = (record.http_content_type or "").strip().lower()
+    media_type = (record.http_content_type or "").partition(",")[0].strip().lower()
     if media_type and media_type not in _HTML_TYPES and media_type not in _TEXT_TYPES:
         return Drop(locator, "content_type", detail(media_type))
     encoded = http.get("Content-Encoding") or http.get("Transfer-Encoding")
     body = _body(item.block, max_bytes) if encoded else record.reader.read(max_bytes + 1)
+    transfer = http.get("Transfer-Encoding") or ""
+    if body is None or body.startswith(GZIP_MAGIC) or (transfer and joined_chunks(body[:16])):
+        body = _undone(item.block, transfer, http.get("Content-Encoding") or "", max_bytes)
     if body is None:
         return Drop(locator, "broken_content_encoding", detail(http.get("Content-Encoding")))
     if len(body) > max_bytes:
@@ -86,7 +110,7 @@ def response_record(item: RawRecord, locator: str, max_bytes: int) -> Record | D
         meta["truncated"] = record.headers.get("WARC-Truncated")
     return Record(
         locator=locator,
-        url=record.headers.get("WARC-Target-URI"),
+        url=(record.headers.get("WARC-Target-URI") or "").strip("<>") or None,
         body=body,
         content_type=media_type or None,
         charset=(record.http_charset or "").strip("\"' ").lower() or None,
@@ -94,6 +118,15 @@ def response_record(item: RawRecord, locator: str, max_bytes: int) -> Record | D
         meta=meta,
         kind="text" if media_type in _TEXT_TYPES else "html",
     )
+
+
+def _undone(block: bytes, transfer: str, content: str, max_bytes: int) -> bytes | None:
+    """The payload with its encodings undone by our own means; None where it stays what no text is."""
+    record = WarcRecord.from_bytes(block)
+    record.parse_http(auto_decode="none", strict_mode=False)
+    stored: bytes = record.reader.read()
+    body = undone_body(stored, transfer, content, max_bytes)
+    return None if body == stored and b"\0" in stored[:512] else body
 
 
 def _body(block: bytes, max_bytes: int) -> bytes | None:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.corpus.acquisition.config import ReaderConfig
 from pipelines.corpus.acquisition.packages import UnresolvedPathError, resolve_path
+from pipelines.corpus.acquisition.readers import read_records
+from pipelines.corpus.acquisition.records import Drop, Record
 
 
 def warc_record(
@@ -32,6 +35,25 @@ def raw_record(
         f"Content-Length: {len(block) if length is None else length}",
     ]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + block + b"\r\n\r\n"
+
+
+def arc_record(body: bytes, length: int | None = None, url: str = "http://a.example/", extra: str = "") -> bytes:
+    """One ARC record: a header line, an HTTP response around `body`, and a line end."""
+    block = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + body
+    head = f"{url} 192.0.2.1 20040102030405 text/html {extra}{len(block) if length is None else length}\n"
+    return head.encode() + block + b"\n"
+
+
+def read_bytes(folder: Path, data: bytes, config: ReaderConfig) -> list[Record | Drop]:
+    """Everything in an archive of these bytes, under the name `x`."""
+    path = folder / "archive"
+    path.write_bytes(data)
+    return list(read_records(path, "x", config))
+
+
+def kinds(items: list[Record | Drop]) -> list[str]:
+    """The reason of each drop, and the first letter of each kept body."""
+    return [bytes(item.body[:1]).decode() if isinstance(item, Record) else item.reason for item in items]  # type: ignore[arg-type]
 
 
 def package_file(url: str) -> Path:

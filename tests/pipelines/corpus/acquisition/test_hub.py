@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -13,6 +12,7 @@ import pytest
 
 from pipelines.corpus.acquisition.dataset_layout import CARD, DatasetConfig, dataset_layout
 from pipelines.corpus.acquisition.remote import Remote, RemoteChangedError, fetch, read_remote, take_remote_inventory
+from tests.serving import quiet_server, serving
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {
@@ -99,12 +99,8 @@ class _Hub(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
     monkeypatch.setattr(_Hub, "files", dict(FILES), raising=False)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    endpoint = f"http://127.0.0.1:{server.server_port}"
-    yield Remote(f"hf://datasets/org/set@{COMMIT}", {"endpoint": endpoint, "token": False})
-    server.shutdown()
-    server.server_close()
+    with serving(quiet_server(_Hub)) as endpoint:
+        yield Remote(f"hf://datasets/org/set@{COMMIT}", {"endpoint": endpoint, "token": False})
 
 
 def test_a_split_of_a_data_set_is_pinned_by_its_digests_and_fetched(hub: Remote, tmp_path: Path) -> None:

@@ -1,10 +1,8 @@
 """Remote sources against fsspec's memory file system and a loopback web server: sealed, fetched, never exchanged."""
 
 import hashlib
-import threading
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from pipelines.corpus.acquisition.remote import (
     take_remote_inventory,
     why_unreachable,
 )
+from tests.serving import QuietFiles, quiet_server, serving
 
 FILES = {"a.jsonl": b'{"text": "a"}\n', "deep/b c.jsonl": b"b" * 3_000_000, "deep/skip.txt": b"no", "README.md": b"x"}
 
@@ -37,11 +36,8 @@ def memory(request: pytest.FixtureRequest) -> Iterator[Remote]:
     files.rm(root, recursive=True)
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class _Quiet(QuietFiles):
     etags = True
-
-    def log_message(self, *_: Any) -> None:
-        pass
 
     def end_headers(self) -> None:
         path = Path(self.translate_path(self.path))
@@ -57,13 +53,8 @@ def web(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     for name, data in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", folder
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(quiet_server(partial(_Quiet, directory=str(folder)))) as url:
+        yield url, folder
 
 
 def test_urls_are_told_from_paths() -> None:

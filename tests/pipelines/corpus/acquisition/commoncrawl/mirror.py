@@ -10,19 +10,23 @@ import hashlib
 import io
 import json
 import re
+import socket
 import threading
 import time
 from base64 import b32encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from warcio.archiveiterator import ArchiveIterator
+
+from tests.serving import quiet_server, serving
 
 CRAWL = "CC-MAIN-2024-22"
 LANGUAGES = ("eng", "deu,eng", "eng,zho", "zho", None)
@@ -39,8 +43,8 @@ class Ask:
 Fault = Callable[[Ask], str | None]
 
 
-def rows_of(name: str, path: Path) -> list[dict[str, Any]]:
-    """Index rows of the response records of one archive."""
+def rows_of(name: str, path: Path, kinds: Collection[str] = ("response",)) -> list[dict[str, Any]]:
+    """Index rows of the records of one archive."""
     rows = []
     with path.open("rb") as stream:
         iterator = ArchiveIterator(stream, no_record_parse=False)
@@ -49,7 +53,7 @@ def rows_of(name: str, path: Path) -> list[dict[str, Any]]:
             raw_digest = record.rec_headers.get_header("WARC-Payload-Digest") or ""
             offset = iterator.get_record_offset()
             iterator.read_to_end(record)
-            if record.rec_type != "response" or record.http_headers is None:
+            if record.rec_type not in kinds or record.http_headers is None:
                 continue
             url = record.rec_headers.get_header("WARC-Target-URI")
             parts = urlsplit(url)
@@ -82,9 +86,19 @@ def rows_of(name: str, path: Path) -> list[dict[str, Any]]:
 
 
 class Mirror:
-    """The server: `files` by path, `rows` of the index; `asked` lists (path with query, range) of every request."""
+    """The server: `files` by path, `rows` of the index; `asked` lists (path with query, range) of every request.
 
-    def __init__(self, archives: list[Path], *, crawl: str = CRAWL, group_rows: int = 25) -> None:
+    `archives` are those of the subset `warc`, `others` those of further subsets, with their revisit records.
+    """
+
+    def __init__(
+        self,
+        archives: list[Path],
+        *,
+        crawl: str = CRAWL,
+        group_rows: int = 25,
+        others: Mapping[str, list[Path]] = MappingProxyType({}),
+    ) -> None:
         self.files: dict[str, bytes] = {}
         self.rows: list[dict[str, Any]] = []
         self.asked: list[tuple[str, tuple[int, int] | None]] = []
@@ -92,12 +106,16 @@ class Mirror:
         self.connections = 0
         self.fault: Fault = lambda ask: None
         self.crawl = crawl
-        for number, path in enumerate(archives):
-            name = f"crawl-data/{crawl}/segments/1715971057216.39/warc/{crawl}-{number:05d}.warc.gz"
-            self.files[name] = path.read_bytes()
-            self.rows += rows_of(name, path)
+        for subset, paths in {"warc": archives, **others}.items():
+            for number, path in enumerate(paths):
+                name = f"crawl-data/{crawl}/segments/1715971057216.39/{subset}/{crawl}-{number:05d}.warc.gz"
+                self.files[name] = path.read_bytes()
+                self.rows += rows_of(name, path, ("response",) if subset == "warc" else ("response", "revisit"))
         self.rows.sort(key=lambda row: (row["urlkey"], row["timestamp"], row["filename"], int(row["offset"])))
-        self._write_table(group_rows)
+        tables = [path for subset in ("warc", *others) for path in self._write_table(subset, group_rows)]
+        self.files[f"crawl-data/{crawl}/cc-index-table.paths.gz"] = gzip.compress(
+            "".join(f"{path}\n" for path in tables).encode()
+        )
         self._lock = threading.Lock()
         mirror = self
 
@@ -115,52 +133,43 @@ class Mirror:
             def log_message(self, *_: object) -> None:
                 pass
 
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            block_on_close = False
-
-            def handle_error(self, *_: object) -> None:
-                pass
-
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = quiet_server(Handler)
         self.base = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def ranges(self, part: str = "/segments/") -> list[tuple[str, tuple[int, int] | None]]:
         """The archive requests."""
         return [item for item in self.asked if part in item[0]]
 
-    def _write_table(self, group_rows: int) -> None:
-        """Two Parquet files in the layout of cc-index-table, sorted by url_surtkey."""
+    def _write_table(self, subset: str, group_rows: int) -> list[str]:
+        """Two Parquet files of a subset in the layout of cc-index-table, sorted by url_surtkey; their paths."""
+        rows = [row for row in self.rows if f"/{subset}/" in row["filename"]]
         columns = {
-            "url_surtkey": [row["urlkey"] for row in self.rows],
-            "url": [row["url"] for row in self.rows],
-            "url_host_name": [row["host"] for row in self.rows],
-            "url_host_tld": [row["host"].rpartition(".")[2] for row in self.rows],
-            "url_host_registered_domain": [".".join(row["host"].split(".")[-2:]) for row in self.rows],
-            "fetch_time": pa.array([row["moment"] for row in self.rows], pa.timestamp("ms")),
-            "fetch_status": pa.array([int(row["status"]) for row in self.rows], pa.int16()),
-            "content_digest": [row["digest"] for row in self.rows],
-            "content_mime_type": [row["mime"] for row in self.rows],
-            "content_mime_detected": [row["mime-detected"] for row in self.rows],
-            "content_languages": [row["languages"] for row in self.rows],
-            "warc_filename": [row["filename"] for row in self.rows],
-            "warc_record_offset": pa.array([int(row["offset"]) for row in self.rows], pa.int32()),
-            "warc_record_length": pa.array([int(row["length"]) for row in self.rows], pa.int32()),
-            "warc_segment": ["1715971057216.39" for _ in self.rows],
+            "url_surtkey": [row["urlkey"] for row in rows],
+            "url": [row["url"] for row in rows],
+            "url_host_name": [row["host"] for row in rows],
+            "url_host_tld": [row["host"].rpartition(".")[2] for row in rows],
+            "url_host_registered_domain": [".".join(row["host"].split(".")[-2:]) for row in rows],
+            "fetch_time": pa.array([row["moment"] for row in rows], pa.timestamp("ms")),
+            "fetch_status": pa.array([int(row["status"]) for row in rows], pa.int16()),
+            "content_digest": [row["digest"] for row in rows],
+            "content_mime_type": [row["mime"] for row in rows],
+            "content_mime_detected": [row["mime-detected"] for row in rows],
+            "content_languages": [row["languages"] for row in rows],
+            "warc_filename": [row["filename"] for row in rows],
+            "warc_record_offset": pa.array([int(row["offset"]) for row in rows], pa.int32()),
+            "warc_record_length": pa.array([int(row["length"]) for row in rows], pa.int32()),
+            "warc_segment": ["1715971057216.39" for _ in rows],
         }
         table = pa.table(columns)
         half = len(table) // 2
         paths = []
         for number, piece in enumerate((table.slice(0, half), table.slice(half))):
-            path = f"cc-index/table/cc-main/warc/crawl={self.crawl}/subset=warc/part-{number:05d}.gz.parquet"
+            path = f"cc-index/table/cc-main/warc/crawl={self.crawl}/subset={subset}/part-{number:05d}.gz.parquet"
             sink = io.BytesIO()
             pq.write_table(piece, sink, row_group_size=group_rows, compression="gzip")
             self.files[path] = sink.getvalue()
             paths.append(path)
-        listed = [path.replace("subset=warc", "subset=robotstxt") for path in paths] + paths
-        self.files[f"crawl-data/{self.crawl}/cc-index-table.paths.gz"] = gzip.compress(
-            "".join(f"{path}\n" for path in listed).encode()
-        )
+        return paths
 
     # -- answering -----------------------------------------------------------------------------------------------
 
@@ -174,6 +183,10 @@ class Mirror:
             times = sum(path == handler.path and (known and known[1]) == end for path, known in self.asked)
             self.asked.append((handler.path, span))
         fault = self.fault(Ask(parts.path, query, span, times))
+        if fault == "drop":
+            handler.close_connection = True
+            handler.connection.shutdown(socket.SHUT_RDWR)
+            return
         if fault is not None and fault.split()[0] in ("429", "503", "500", "404", "403", "301"):
             code, _, wait = fault.partition(" ")
             headers = {"Retry-After": wait} if wait else {}
@@ -268,11 +281,5 @@ def _passes(row: dict[str, Any], text: str) -> bool:
 @contextlib.contextmanager
 def running(mirror: Mirror) -> Iterator[Mirror]:
     """Serve for the length of a block."""
-    thread = threading.Thread(target=mirror.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with serving(mirror.server):
         yield mirror
-    finally:
-        mirror.server.shutdown()
-        mirror.server.server_close()
-        thread.join()

@@ -51,7 +51,7 @@ def check_archive(server: Mirror, folder: Path, done: Acquired) -> None:
         with (folder / name).open("rb") as stream:
             for record in ArchiveIterator(stream, check_digests="raise"):
                 record.content_stream().read()
-                if record.rec_type == "response":
+                if record.rec_type in ("response", "revisit"):
                     urls.append(record.rec_headers.get_header("WARC-Target-URI"))
     fetched = [row for row in done.table.to_pylist() if row["outcome"].startswith("fetched")]
     assert urls == [row["url"] for row in fetched]

@@ -1,5 +1,6 @@
 """Selections from a Common Crawl on loopback: both indexes, caps, estimates, kills; the archives are real."""
 
+import io
 import json
 import signal
 import subprocess
@@ -7,12 +8,15 @@ import sys
 import textwrap
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from warcio.archiveiterator import ArchiveIterator
+from warcio.statusandheaders import StatusAndHeaders
+from warcio.warcwriter import WARCWriter
 
 from pipelines.corpus.acquisition.commoncrawl.acquire import JOURNAL_NAME, Progress, acquire
 from pipelines.corpus.acquisition.commoncrawl.client import Clockwork
@@ -44,6 +48,16 @@ CASES = [
     ),
     ({"fetched_from": "2025-01-01"}, lambda row: _com(row) and row["timestamp"] >= "20250101000000"),
     ({"fetched_to": "2025-12-31"}, lambda row: _com(row) and row["timestamp"] <= "20251231235959"),
+    (
+        {"tlds": ["com", "org"], "languages": ["eng", "zho"], "mime": ["text/html"], "status": [200]}
+        | {"fetched_from": "2014-01-01", "fetched_to": "2025-06-30T12:00:00Z"},
+        lambda row: (
+            row["host"].rpartition(".")[2] in ("com", "org")
+            and (row["languages"] or "").partition(",")[0] in ("eng", "zho")
+            and (row["mime-detected"], row["status"]) == ("text/html", "200")
+            and "20140101000000" <= row["timestamp"] <= "20250630120000"
+        ),
+    ),
 ]
 
 
@@ -68,6 +82,43 @@ def test_both_indexes_give_the_same_rows_and_archives(mirror: Mirror, tmp_path: 
     assert [(tmp_path / "cdx" / name).read_bytes() for name in cdx.files] == [
         (tmp_path / "table" / name).read_bytes() for name in table.files
     ]
+
+
+@pytest.fixture(scope="module")
+def whole_crawl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
+    """A crawl with all three subsets: pages, errors and revisits, robots.txt files."""
+    robots = tmp_path_factory.mktemp("robots") / "robots.warc.gz"
+    with robots.open("wb") as stream:
+        writer = WARCWriter(stream, gzip=True)
+        for name in ("a.example.com", "b.example.org", "c.example.com"):
+            text = f"User-agent: *\nDisallow: /{name}\n".encode()
+            head = StatusAndHeaders("200 OK", [("Content-Type", "text/plain")], protocol="HTTP/1.1")
+            url = f"https://{name}/robots.txt"
+            writer.write_record(writer.create_warc_record(url, "response", payload=io.BytesIO(text), http_headers=head))
+    others = {"crawldiagnostics": [shared("warc/pywb/dupes.warc.gz")], "robotstxt": [robots]}
+    with running(Mirror([shared(ARCHIVES[3])], others=others)) as server:
+        yield server
+
+
+@pytest.mark.parametrize("index", ["cdx", "columnar"])
+@pytest.mark.parametrize("subsets", [["warc"], ["crawldiagnostics"], ["robotstxt"], ["warc", "crawldiagnostics"]])
+def test_subsets(whole_crawl: Mirror, tmp_path: Path, index: str, subsets: list[str]) -> None:
+    """The records of the wanted parts of a crawl and no others; revisits are kept and told apart."""
+    done = run(whole_crawl, tmp_path, index=index, tlds=["com", "org"], subsets=subsets, status=[])
+    wanted = {
+        (row["filename"], int(row["offset"])): row
+        for row in whole_crawl.rows
+        if row["filename"].split("/")[-2] in subsets and row["host"].endswith((".com", ".org"))
+    }
+    assert {(row["filename"], row["offset"]) for row in done.table.to_pylist()} == set(wanted)
+    assert len(wanted) >= 3
+    assert done.outcomes.get("fetched:revisit", 0) == (9 if "crawldiagnostics" in subsets else 0)
+    assert set(done.outcomes) <= {"fetched", "fetched:revisit", "fetched:digest_by_header"}
+    if "robotstxt" in subsets:
+        items = [
+            item for name in done.files for item in read_records(tmp_path / name, name, ReaderConfig(format="warc"))
+        ]
+        assert sum(b"Disallow" in item.body for item in items if isinstance(item, Record)) == 3
 
 
 def test_overlapping_patterns_bring_a_row_once(mirror: Mirror, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock
 from tests.shared_data import shared
 
 
-@pytest.mark.parametrize("fault", ["cut", "wrong_range", "200", "503 7", "429 7", "500", "corrupt"])
+@pytest.mark.parametrize("fault", ["cut", "wrong_range", "200", "503 7", "429 7", "500", "corrupt", "drop"])
 def test_passing_faults_cost_nothing(mirror: Mirror, tmp_path: Path, fault: str) -> None:
     """Every first answer is spoiled, of archives and of both indexes; the second one is asked for after a wait."""
 
@@ -59,6 +59,17 @@ def test_lasting_faults_are_counted_with_file_and_offset(
     lost = sum(row["filename"] == bad for row in done.table.to_pylist())
     assert 0 < lost < len(done.table)
     assert done.outcomes == {outcome: lost, "fetched": len(done.table) - lost}
+
+
+def test_a_server_that_shuts_us_out_is_no_property_of_the_records(mirror: Mirror, tmp_path: Path) -> None:
+    """403 for file after file is a ban: the rest is not written off, and is fetched when it is lifted."""
+    mirror.fault = lambda ask: "403" if "/segments/" in ask.path and len(mirror.ranges()) > 3 else None
+    changes: dict[str, Any] = {"tlds": ["com", "org"], "max_range_bytes": 1, "concurrency": 1}
+    with pytest.raises(CommonCrawlError, match=r"were refused.*http_403"):
+        run(mirror, tmp_path, **changes)
+    mirror.fault = lambda ask: None
+    done = run(mirror, tmp_path, **changes)
+    assert set(done.outcomes) <= {"fetched", "fetched:digest_by_header"} and len(done.table) > 40
 
 
 def test_an_index_that_lies_is_found_out(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """A web site on loopback for tests: pages in, every request counted, no header that changes between runs."""
 
 import contextlib
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import NamedTuple
+
+from tests.serving import quiet_server, serving
 
 
 class Reply(NamedTuple):
@@ -60,14 +61,7 @@ class Site:
             def log_message(self, *_: object) -> None:
                 pass
 
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            block_on_close = False
-
-            def handle_error(self, *_: object) -> None:
-                pass  # a client that hangs up is part of the tests
-
-        self.server = Server(("127.0.0.1", port), Handler)
+        self.server = quiet_server(Handler, port)
         self.port = self.server.server_address[1]
         self.base = f"http://127.0.0.1:{self.port}"
 
@@ -86,14 +80,8 @@ class Site:
 def serve(routes: Routes, fallback: Callable[[str], Reply | str] | None = None, port: int = 0) -> Iterator[Site]:
     """Run a site for the length of a block."""
     site = Site(routes, fallback, port)
-    thread = threading.Thread(target=site.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with serving(site.server):
         yield site
-    finally:
-        site.server.shutdown()
-        site.server.server_close()
-        thread.join()
 
 
 def page(*links: str, text: str = "") -> str:
@@ -113,3 +101,8 @@ class FakeClock:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
+
+
+def steady() -> float:
+    """Chance without jitter: the full wait."""
+    return 1.0

@@ -33,6 +33,6 @@ def test_sitemaps_are_a_start_of_their_own() -> None:
 
 def test_only_the_concurrency_stays_out_of_identity() -> None:
     first = CrawlConfig(seeds=("http://h/",))
-    assert first.identity() == CrawlConfig(seeds=("http://h/",), concurrency=9).identity()
+    assert first.identity() == CrawlConfig(seeds=("http://h/",), concurrency=9, host_concurrency=2).identity()
     assert first.identity() != CrawlConfig(seeds=("http://h/",), delay_seconds=2.0).identity()
     assert all(field.description for field in CrawlConfig.model_fields.values())

@@ -1,59 +1,23 @@
 """Whole crawls on loopback: robots, scope, bounds, traps, conservation, real sites, kills."""
 
-import json
-import signal
-import subprocess
-import sys
-import textwrap
+import threading
 import time
-from collections import deque
+import uuid
+from collections import Counter, deque
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import urldefrag, urljoin
 from zipfile import ZipFile
 
 import pytest
 
-from pipelines.corpus.acquisition.crawl.config import CrawlConfig
 from pipelines.corpus.acquisition.crawl.crawler import crawl
-from pipelines.corpus.acquisition.crawl.journal import JOURNAL_NAME, JournalError
-from pipelines.corpus.acquisition.crawl.summary import CrawlSummary, Progress
-from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock, Reply, Site, page, serve
-from tests.pipelines.corpus.acquisition.crawl.test_warc import by_fastwarc, by_warcio
+from pipelines.corpus.acquisition.crawl.journal import JournalError
+from pipelines.corpus.acquisition.crawl.summary import Progress
+from tests.pipelines.corpus.acquisition.crawl.crawls import SITE, archived, run, settings
+from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock, Reply, page, serve, steady
 from tests.shared_data import shared
-
-SITE = {"/": page("/a", "/b"), "/a": page("/c", "/a"), "/b": page("/c", "/d"), "/c": page("/"), "/d": page()}
-
-
-def settings(**changes: Any) -> CrawlConfig:
-    values = {
-        "site": "pydoc",  # seeds may be paths; no site is started by the library
-        "allow_private_hosts": ["127.0.0.1"],
-        "host_delays": {"127.0.0.1": 0},
-        "retries": 0,
-        "concurrency": 1,
-        **changes,
-    }
-    return CrawlConfig(**values)
-
-
-def run(site: Site, folder: Path, clock: FakeClock | None = None, **changes: Any) -> CrawlSummary:
-    clock = clock or FakeClock()
-    summary = crawl(settings(**changes), folder, base_url=site.base, clock=clock, sleep=clock.sleep)
-    assert sum(summary.outcomes.values()) == summary.urls_seen
-    assert summary.outcomes.get("fetched", 0) == summary.pages
-    return summary
-
-
-def archived(folder: Path) -> list[str]:
-    """Paths of the response records, in order, as both readers give them; every digest verified."""
-    paths = []
-    for file in sorted(folder.glob("*.warc.gz")):
-        records = by_fastwarc(file)
-        assert records == by_warcio(file)
-        paths += [urlsplit(row[2])._replace(scheme="", netloc="").geturl() for row in records if row[0] == "response"]
-    return paths
 
 
 def test_breadth_first_every_page_once(tmp_path: Path) -> None:
@@ -61,7 +25,13 @@ def test_breadth_first_every_page_once(tmp_path: Path) -> None:
     clock = FakeClock()
     with serve(SITE) as site:
         summary = crawl(
-            settings(), tmp_path, base_url=site.base, clock=clock, sleep=clock.sleep, progress=reports.append
+            settings(),
+            tmp_path,
+            base_url=site.base,
+            clock=clock,
+            sleep=clock.sleep,
+            chance=steady,
+            progress=reports.append,
         )
     assert site.order == ["/robots.txt", "/", "/a", "/b", "/c", "/d"]
     assert archived(tmp_path) == site.order[1:]
@@ -156,6 +126,7 @@ def test_the_page_list_keeps_everything_else_unasked(tmp_path: Path) -> None:
             base_url=site.base,
             clock=clock,
             sleep=clock.sleep,
+            chance=steady,
             pages=["/", "/b", "/d", "/nowhere"],
         )
     assert site.order == ["/robots.txt", "/", "/b", "/d"]
@@ -197,6 +168,13 @@ def test_endless_sites_end(tmp_path: Path) -> None:
         if plain.startswith("/cal/"):
             year, month = map(int, plain.split("/")[2:4])
             return page(f"/cal/{year + month // 12}/{month % 12 + 1:02d}", f"/cal/{year - 1}/{month:02d}")
+        if plain.startswith("/named/"):
+            year = int(plain.rpartition("-")[2])
+            return page(f"/named/may-{year + 1}", f"/named/june-{year + 1}")
+        if plain.endswith("/visit"):
+            return page(
+                f"/s/{uuid.UUID(int=len(site.order))}/visit", f"/s/{uuid.UUID(int=9**20 + len(site.order))}/visit"
+            )
         if plain == "/session":
             return page(f"/session?PHPSESSID={len(site.order)}", f"/session;jsessionid={len(site.order)}")
         if plain == "/token":
@@ -205,11 +183,24 @@ def test_endless_sites_end(tmp_path: Path) -> None:
             return page(f"{plain}/{len(plain)}")
         return page(f"{plain.rstrip('/')}/again")
 
-    with serve({"/": page("/cal/2024/01", "/session", "/token", "/deep", "/again")}, endless) as site:
-        summary = run(site, tmp_path, max_depth=100, max_calendar_pages=10, max_path_queries=6, max_seconds=60)
+    with serve(
+        {"/": page("/cal/2024/01", "/named/may-2024", "/visit", "/session", "/token", "/deep", "/again")}, endless
+    ) as site:
+        summary = run(
+            site,
+            tmp_path,
+            max_depth=100,
+            max_calendar_pages=10,
+            max_session_pages=8,
+            max_path_queries=6,
+            max_seconds=60,
+        )
     assert summary.bounded_by is None
     traps = {name: count for name, count in summary.outcomes.items() if name.startswith("trap:")}
-    assert set(traps) == {"trap:calendar", "trap:deep_path", "trap:path_queries", "trap:repeated_segments"}
+    kinds = ("calendar", "deep_path", "path_queries", "repeated_segments", "session_path")
+    assert set(traps) == {f"trap:{kind}" for kind in kinds}
+    assert sum(path.startswith("/named/") for path in site.requests) == 10
+    assert sum(path.endswith("/visit") for path in site.requests) == 9
     assert site.requests["/session"] == 1
     assert sum(path.startswith("/cal/") for path in site.requests) == 10
     assert sum(path.startswith("/token") for path in site.requests) == 7
@@ -305,103 +296,6 @@ def test_one_folder_one_crawl(tmp_path: Path) -> None:
     assert "another crawl is writing" in caught[0]
 
 
-class _Interrupt(BaseException):
-    """Stands for any sudden end inside the process."""
-
-
-def test_a_crawl_stopped_after_each_page_goes_on_and_gives_the_same_archive(tmp_path: Path) -> None:
-    """Also when the site comes back on another port, the journal is torn, or the archive is shorter than it says."""
-    robots = Reply(b"User-agent: *\nDisallow: /d", headers={"Content-Type": "text/plain"})
-    with serve({**SITE, "/robots.txt": robots}) as site:
-        expected = run(site, tmp_path / "whole", warc_max_bytes=1500)
-        files = [path.read_bytes() for path in sorted((tmp_path / "whole").glob("*.gz"))]
-        clock = FakeClock()
-        for stop in range(1, 5):
-            folder = tmp_path / f"stop{stop}"
-
-            def interrupt(progress: Progress, stop: int = stop) -> None:
-                if progress.pages == stop:
-                    raise _Interrupt
-
-            site.requests.clear()
-            config = settings(warc_max_bytes=1500)
-            with pytest.raises(_Interrupt):
-                crawl(config, folder, base_url=site.base, clock=clock, sleep=clock.sleep, progress=interrupt)
-            with (folder / JOURNAL_NAME).open("ab") as journal:
-                journal.write(b'{"event":"url","url":"/torn')
-            assert run(site, folder, warc_max_bytes=1500) == expected
-            assert [path.read_bytes() for path in sorted(folder.glob("*.gz"))] == files
-            assert set(site.requests.values()) == {1}
-
-        site.requests.clear()
-        folder = tmp_path / "power"
-        with pytest.raises(_Interrupt):
-            crawl(settings(), folder, base_url=site.base, clock=clock, sleep=clock.sleep, progress=interrupt)
-        (part,) = folder.glob("*.open")
-        part.write_bytes(part.read_bytes()[:-100])  # a power cut took what the journal vouches for
-        assert run(site, folder).outcomes == expected.outcomes
-        assert archived(folder) == archived(tmp_path / "whole")
-        assert sorted(site.requests.values()) == [1, 1, 1, 1, 2]
-
-    site.requests.clear()
-    folder = tmp_path / "moved"
-    with serve({**SITE, "/robots.txt": robots}) as first, pytest.raises(_Interrupt):
-        crawl(
-            settings(), folder, base_url=first.base, clock=clock, sleep=clock.sleep, progress=lambda p: interrupt(p, 2)
-        )
-    with serve({**SITE, "/robots.txt": robots}) as second:
-        summary = run(second, folder)
-    assert first.requests.keys().isdisjoint(second.requests)
-    assert summary.outcomes == expected.outcomes
-    assert archived(folder) == archived(tmp_path / "whole")
-
-
-def test_kill_nine_again_and_again(tmp_path: Path) -> None:
-    """A crawl in a process of its own, killed until it is through: no settled page is asked for twice."""
-    tree = {
-        f"/{n}": page(*(f"/{child}" for child in (2 * n + 1, 2 * n + 2) if child < 120), text="x" * 2000)
-        for n in range(120)
-    }
-    program = textwrap.dedent(
-        """
-        import sys, time
-        from pathlib import Path
-        from pipelines.corpus.acquisition.crawl.config import CrawlConfig
-        from pipelines.corpus.acquisition.crawl.crawler import crawl
-        config = CrawlConfig(
-            site="pydoc", seeds=("/0",), allow_private_hosts=("127.0.0.1",), host_delays={"127.0.0.1": 0.004},
-            warc_max_bytes=6000, retries=0,
-        )
-        crawl(config, Path(sys.argv[2]), base_url=sys.argv[1], clock=lambda: 1.7e9 + time.monotonic(), sleep=time.sleep)
-        """
-    )
-    kills = 0
-    with serve(tree) as site:
-        while True:
-            before = site.requests.total()
-            child = subprocess.Popen(
-                [sys.executable, "-c", program, site.base, str(tmp_path)], cwd=Path(__file__).parents[5]
-            )
-            if kills < 6:
-                while child.poll() is None and site.requests.total() < before + 13 + 2 * kills:
-                    time.sleep(0.001)
-                child.kill()
-            child.wait(timeout=60)
-            if child.returncode == 0:
-                break
-            assert child.returncode == -signal.SIGKILL
-            kills += 1
-    assert kills == 6
-    assert archived(tmp_path) == [f"/{n}" for n in range(120)]
-    settled = [json.loads(line) for line in (tmp_path / JOURNAL_NAME).read_bytes().splitlines()]
-    assert [event["url"] for event in settled if event["event"] == "url"] == [f"/{n}" for n in range(120)]
-    # One request was in flight at each kill; nothing that was settled is asked for again.
-    assert sum(count - 1 for count in site.requests.values()) <= kills
-    assert max(site.requests.values()) <= 2
-    assert site.requests["/robots.txt"] == 1
-    assert not list(tmp_path.glob("*.open"))
-
-
 class _Links(HTMLParser):
     def __init__(self, base: str) -> None:
         super().__init__()
@@ -443,3 +337,53 @@ def test_real_sites_equal_a_plain_breadth_first_search(tmp_path: Path, name: str
     assert summary.outcomes["fetched"] == len(expected)
     assert summary.outcomes.get("error:http_404", 0) == missing
     assert summary.bytes == sum(len(bodies[path]) for path in expected)
+
+
+@pytest.mark.parametrize(("allowed", "most"), [(1, 1), (3, 3)])
+def test_a_host_has_no_more_requests_at_once_than_it_may(tmp_path: Path, allowed: int, most: int) -> None:
+    lock, running, peak = threading.Lock(), 0, 0
+
+    def busy(path: str) -> str:
+        nonlocal running, peak
+        with lock:
+            running += 1
+            peak = max(peak, running)
+        time.sleep(0.03)
+        with lock:
+            running -= 1
+        return page(text=path)
+
+    with serve({"/": page(*(f"/{n}" for n in range(12)))}, busy) as site:
+        summary = run(site, tmp_path, concurrency=6, host_concurrency=allowed)
+        assert set(site.requests.values()) == {1}
+    assert summary.outcomes == {"fetched": 13}
+    assert peak == most
+    assert archived(tmp_path) == ["/", *(f"/{n}" for n in range(12))]
+
+
+def test_a_host_that_is_overloaded_rests(tmp_path: Path) -> None:
+    """429 with a Retry-After beyond the longest wait: no second request for that URL, and a pause before the next."""
+    clock = FakeClock()
+    routes = {**SITE, "/a": Reply(status=429, headers={"Retry-After": "86400"})}
+    with serve(routes) as site:
+        summary = run(site, tmp_path, clock, retries=3, max_backoff_seconds=60.0)
+    assert summary.outcomes == {"error:http_429": 1, "fetched": 4}
+    assert site.requests["/a"] == 1
+    assert clock.slept == [60.0]
+
+
+@pytest.mark.parametrize(
+    ("location", "outcome"),
+    [
+        ("http://localhost:{port}/robots.txt", "error:private_address"),  # declared is 127.0.0.1, not this name
+        ("file:///etc/passwd", "fetched"),  # no robots.txt can be reached by redirects: RFC 9309 section 2.3.1.2
+        ("http://127.0.0.1:{port}/rules.txt", "robots:disallowed"),
+    ],
+)
+def test_a_robots_txt_that_redirects_is_judged_like_any_request(tmp_path: Path, location: str, outcome: str) -> None:
+    rules = Reply(b"User-agent: *\nDisallow: /", headers={"Content-Type": "text/plain"})
+    with serve({"/robots.txt": rules, "/rules.txt": rules}) as other:
+        robots = Reply(status=301, headers={"Location": location.format(port=other.port)})
+        with serve({"/": page(), "/robots.txt": robots}) as site:
+            assert run(site, tmp_path).outcomes == {outcome: 1}
+        assert other.requests == Counter({"/rules.txt": 1} if outcome == "robots:disallowed" else {})

@@ -5,6 +5,7 @@ import itertools
 import socket
 import time
 import zlib
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -13,11 +14,16 @@ import pytest
 from pipelines.corpus.acquisition.crawl.config import CrawlConfig
 from pipelines.corpus.acquisition.crawl.connection import is_public
 from pipelines.corpus.acquisition.crawl.fetch import Exchange, Fetcher, gunzip
-from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock, Reply, Site, serve
+from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock, Reply, Site, serve, steady
 
 
 def fetch(
-    site: Site, path: str = "/", host: str = "127.0.0.1", clock: FakeClock | None = None, **settings: Any
+    site: Site,
+    path: str = "/",
+    host: str = "127.0.0.1",
+    clock: FakeClock | None = None,
+    chance: Callable[[], float] = steady,
+    **settings: Any,
 ) -> Exchange:
     clock = clock or FakeClock()
     values = {
@@ -27,7 +33,7 @@ def fetch(
         "timeout_seconds": 5.0,
         **settings,
     }
-    fetcher = Fetcher(CrawlConfig(**values), clock=clock, sleep=clock.sleep)
+    fetcher = Fetcher(CrawlConfig(**values), clock=clock, sleep=clock.sleep, chance=chance)
     try:
         return fetcher.page(f"http://{host}:{site.port}{path}")
     finally:
@@ -155,24 +161,35 @@ def test_nobody_listens() -> None:
     assert fetch(site).outcome == "error:connect"
 
 
-def test_passing_failures_are_tried_again_with_doubled_waits() -> None:
-    replies = iter([Reply(status=503), Reply(status=503), Reply(b"<p>up")])
-    clock = FakeClock()
-    with serve({"/": lambda _: next(replies)}) as site:
-        got = fetch(site, retries=3, backoff_seconds=2.0, clock=clock)
-    assert got.outcome == "fetched"
-    assert clock.slept == [2.0, 4.0]
-    assert site.requests["/"] == 3
+def test_passing_failures_are_tried_again_with_doubled_waits_and_jitter() -> None:
+    for chance, slept in ((steady, [2.0, 4.0]), (lambda: 0.0, [1.0, 2.0]), (lambda: 0.5, [1.5, 3.0])):
+        replies = iter([Reply(status=503), Reply(status=503), Reply(b"<p>up")])
+        clock = FakeClock()
+        with serve({"/": lambda _, replies=replies: next(replies)}) as site:
+            got = fetch(site, retries=3, backoff_seconds=2.0, clock=clock, chance=chance)
+        assert got.outcome == "fetched"
+        assert clock.slept == slept
+        assert site.requests["/"] == 3
 
 
 @pytest.mark.parametrize(
-    ("value", "wait"), [("7", 7.0), ("9999", 60.0), ("Tue, 14 Nov 2023 22:13:50 GMT", 30.0), ("soon", 1.0)]
+    ("value", "waits"),
+    [
+        ("7", [7.0]),
+        ("60", [60.0]),
+        ("61", []),
+        ("9999", []),
+        ("Tue, 14 Nov 2023 22:13:50 GMT", [30.0]),
+        ("soon", [1.0]),
+    ],
 )
-def test_retry_after(value: str, wait: float) -> None:
+def test_no_retry_before_retry_after(value: str, waits: list[float]) -> None:
+    """A host that asks for more than the longest wait is not asked again."""
     clock = FakeClock(1_700_000_000.0)  # Tue, 14 Nov 2023 22:13:20 GMT
     with serve({"/": Reply(status=429, headers={"Retry-After": value})}) as site:
         assert fetch(site, retries=1, clock=clock).outcome == "error:http_429"
-    assert clock.slept == [wait]
+    assert clock.slept == waits
+    assert site.requests["/"] == 1 + len(waits)
 
 
 def test_lasting_failures_are_not_tried_again() -> None:

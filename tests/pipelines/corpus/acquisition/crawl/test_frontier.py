@@ -124,3 +124,6 @@ def test_budgets_of_calendars_and_queries() -> None:
     assert calendar == [None] * 3 + ["trap:calendar"] * 4
     queries = [scope.verdict(url, url, 0) for url in (f"http://h/list?token={n}x" for n in range(8))]
     assert queries == [None] * 5 + ["trap:path_queries"] * 3
+    scope = Scope(CrawlConfig(seeds=("http://h/",), max_session_pages=2), {"h"}, None)
+    sessions = [scope.verdict(url, url, 0) for url in (f"http://h/s/{n}f14e45fceea167a5a/p" for n in range(4))]
+    assert sessions == [None] * 2 + ["trap:session_path"] * 2

@@ -8,7 +8,7 @@ import pytest
 from pipelines.corpus.acquisition.crawl.config import CrawlConfig
 from pipelines.corpus.acquisition.crawl.crawler import crawl
 from pipelines.corpus.acquisition.crawl.sitemaps import Sitemap, parse_sitemap
-from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock, Reply, page, serve
+from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock, Reply, page, serve, steady
 from tests.pipelines.corpus.acquisition.crawl.test_crawler import archived, run
 
 NAMESPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
@@ -167,7 +167,15 @@ def test_a_crawl_with_sitemaps_goes_on_after_any_stop(tmp_path: Path) -> None:
             site.requests.clear()
             folder = tmp_path / str(stop)
             with pytest.raises(InterruptError):
-                crawl(config, folder, base_url=site.base, clock=clock, sleep=clock.sleep, progress=interrupt)
-            summary = crawl(config, folder, base_url=site.base, clock=clock, sleep=clock.sleep)
+                crawl(
+                    config,
+                    folder,
+                    base_url=site.base,
+                    clock=clock,
+                    sleep=clock.sleep,
+                    chance=steady,
+                    progress=interrupt,
+                )
+            summary = crawl(config, folder, base_url=site.base, clock=clock, sleep=clock.sleep, chance=steady)
             assert summary.outcomes == {"fetched": 2, "sitemap": 2}
             assert set(site.requests.values()) == {1}

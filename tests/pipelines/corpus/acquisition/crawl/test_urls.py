@@ -146,6 +146,11 @@ def test_shapes_of_traps(path: str, trap: str | None) -> None:
         ("/events?date=2024-05-01", "/events?date=1999-12-31", True),
         ("/x?from=2024-05-01&to=2024-06-01", "/x?from=2024-06-01&to=2024-07-01", True),
         ("/x?start_date=20240501", "/x?start_date=20240601", True),
+        ("/events/2024/may", "/events/2031/December", True),
+        ("/events/2024-Jan-05/", "/events/1999-feb-28/", True),
+        ("/events/january-2024/list", "/events/december-2025/list", True),
+        ("/events/3-jan-2024", "/events/14-feb-2024", True),
+        ("/2024/may/12/a-title", "/2024/may/12/b-title", False),
         ("/blog/2024/05/a-title", "/blog/2024/05/b-title", False),
         ("/news/2024/05/12/811.html", "/news/2024/05/12/812.html", False),
     ],
@@ -165,7 +170,26 @@ def test_one_calendar_has_one_template(first: str, second: str, same: bool) -> N
         "/topic?key=and",
         "/list?token=1&from=20&monkey=3",
         "/a-1234-5678",
+        "/1984/maybe-not/x",
+        "/people/augustus",
+        "/2024/marketing/plan",
     ],
 )
 def test_no_date_no_calendar(path: str) -> None:
     assert urls.calendar_template(f"http://h{path}") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "template"),
+    [
+        ("/s/8f14e45fceea167a5a36dedd4bea2543/page", "h/s/#/page"),
+        ("/s/8f14e45f-ceea-467a-9a36-dedd4bea2543/page", "h/s/#/page"),
+        ("/(X)/AbC1dEf2GhI3jKl4MnO5/a?q=1", "h/(X)/#/a"),
+        ("/post/8f14e45fceea167a5a36dedd4bea2543", None),  # the last segment says which page it is
+        ("/a/internationalizations2/b", None),
+        ("/a/1234567890123456789012/b", None),
+        ("/the-10-best-things-of-2024-to-do-in-3-days/x", None),
+    ],
+)
+def test_a_random_segment_is_seen(path: str, template: str | None) -> None:
+    assert urls.token_template(f"http://h{path}") == template

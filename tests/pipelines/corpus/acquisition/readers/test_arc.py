@@ -11,32 +11,16 @@ from warcio.archiveiterator import ArchiveIterator
 
 from pipelines.corpus.acquisition.config import ReaderConfig
 from pipelines.corpus.acquisition.readers.arc import read_records
-from pipelines.corpus.acquisition.records import Drop, Record
+from pipelines.corpus.acquisition.records import Record
+from tests.pipelines.corpus.acquisition.archives import arc_record, kinds, read_bytes
 from tests.shared_data import shared
 
 ARC = ReaderConfig(format="arc")
 VERSION_1 = b"1 0 Test\nURL IP-address Archive-date Content-type Archive-length\n"
 
 
-def arc_record(body: bytes, length: int | None = None, url: str = "http://a.example/", extra: str = "") -> bytes:
-    """One record: a header line, an HTTP response around `body`, and a line end."""
-    block = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + body
-    head = f"{url} 192.0.2.1 20040102030405 text/html {extra}{len(block) if length is None else length}\n"
-    return head.encode() + block + b"\n"
-
-
 HEAD = b"filedesc://x.arc 0.0.0.0 20040102030405 text/plain %d\n%s\n" % (len(VERSION_1), VERSION_1)
 A, B, C = (arc_record(letter * 500) for letter in (b"a", b"b", b"c"))
-
-
-def read(tmp_path: Path, data: bytes, config: ReaderConfig = ARC) -> list[Record | Drop]:
-    path = tmp_path / "a.arc"
-    path.write_bytes(data)
-    return list(read_records(path, "x", config))
-
-
-def kinds(items: list[Record | Drop]) -> list[str]:
-    return [bytes(item.body[:1]).decode() if isinstance(item, Record) else item.reason for item in items]  # type: ignore[arg-type]
 
 
 def test_every_form_gives_the_same_records(tmp_path: Path) -> None:
@@ -49,7 +33,7 @@ def test_every_form_gives_the_same_records(tmp_path: Path) -> None:
         HEAD + version_2 + B,
         (HEAD + A + B).replace(b"\n192", b"\n192"),
     ):
-        items = read(tmp_path, data)
+        items = read_bytes(tmp_path, data, ARC)
         assert kinds(items) == ["record_type_arc_header", "a", "b"]
         assert isinstance(items[1], Record)
         assert items[1].url == "http://a.example/"
@@ -58,7 +42,7 @@ def test_every_form_gives_the_same_records(tmp_path: Path) -> None:
 
 def test_a_url_may_hold_spaces(tmp_path: Path) -> None:
     url = "http://a.example/?title=Examples From 1.2.3.4 The Web&x=1"
-    (item,) = read(tmp_path, arc_record(b"body", url=url))
+    (item,) = read_bytes(tmp_path, arc_record(b"body", url=url), ARC)
     assert isinstance(item, Record)
     assert (item.url, item.body) == (url, b"body")
 
@@ -80,7 +64,9 @@ def test_a_url_may_hold_spaces(tmp_path: Path) -> None:
 def test_a_broken_record_is_one_drop_and_the_rest_is_read(
     tmp_path: Path, records: list[bytes], expected: list[str], member: bool
 ) -> None:
-    found = kinds(read(tmp_path, b"".join(gzip.compress(record) if member else record for record in records)))
+    found = kinds(
+        read_bytes(tmp_path, b"".join(gzip.compress(record) if member else record for record in records), ARC)
+    )
     if member and "b" in expected:  # the next member shows where a record ends, whatever length it says
         expected = ["wrong_length" if reason == "truncated_record" else reason for reason in expected]
     assert found == expected
@@ -94,7 +80,7 @@ def test_any_damage_leaves_the_other_records_readable(tmp_path: Path) -> None:
         data = bytearray(b"".join(gzip.compress(record) if trial % 2 else record for record in records))
         place = seeded.randrange(4, len(data) - 8)  # without its magic the file is no gzip file at all
         data[place : place + 4] = seeded.randbytes(4)
-        items = read(tmp_path, bytes(data))
+        items = read_bytes(tmp_path, bytes(data), ARC)
         kept = [item.body for item in items if isinstance(item, Record)]
         assert sum(text in kept for text in texts) >= 8, (trial, place)
 
@@ -102,9 +88,9 @@ def test_any_damage_leaves_the_other_records_readable(tmp_path: Path) -> None:
 def test_records_above_the_limit_are_passed_over(tmp_path: Path) -> None:
     small = ReaderConfig(format="arc", max_record_bytes=2048, max_line_bytes=4096)
     big = arc_record(b"x" * 3_000_000)
-    assert kinds(read(tmp_path, A + big + B, small)) == ["a", "record_too_large", "b"]
+    assert kinds(read_bytes(tmp_path, A + big + B, small)) == ["a", "record_too_large", "b"]
     lying = arc_record(b"x" * 100, length=3_000_000)
-    assert kinds(read(tmp_path, A + lying + B, small)) == ["a", "truncated_record", "b"]
+    assert kinds(read_bytes(tmp_path, A + lying + B, small)) == ["a", "truncated_record", "b"]
 
 
 def test_pages_of_a_real_crawl_equal_those_of_warcio() -> None:

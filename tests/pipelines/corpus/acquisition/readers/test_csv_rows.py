@@ -118,3 +118,13 @@ def test_a_torn_file_keeps_what_came_before(tmp_path: Path) -> None:
     assert len(items) > 1000
     assert {item.reason for item in items if isinstance(item, Drop)} <= {"torn_record", "truncated_gzip"}
     assert "truncated_gzip" in told(items)
+
+
+def test_carriage_returns_alone_end_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"text,url\rfirst,http://a/\rsecond,http://b/\r")
+    found = list(read_records(path, "x", ReaderConfig(format="csv", url_field="url")))
+    assert [(item.locator, item.body, item.url) for item in found if isinstance(item, Record)] == [
+        ("x#0", "first", "http://a/"),
+        ("x#1", "second", "http://b/"),
+    ]

@@ -17,6 +17,8 @@ from pipelines.corpus.acquisition.readers import read_records
 from pipelines.corpus.acquisition.readers.json_array import Element, split_array
 from pipelines.corpus.acquisition.records import Drop, Record
 from pipelines.corpus.acquisition.streams import Chunk
+from pipelines.corpus.extraction.config import ExtractionConfig
+from pipelines.corpus.extraction.extract import DocumentContext, extract_records
 from tests.pipelines.corpus.acquisition.archives import package_file, read_limited
 from tests.shared_data import shared
 
@@ -154,8 +156,9 @@ def test_bad_elements_of_an_array_do_not_cost_the_others(tmp_path: Path) -> None
     ("data", "expected"),
     [
         (b"", ["empty_record"]),
-        (b'{"text": "x"}', ["not_a_json_array"]),
-        (b"[]", []),
+        (b'{"text": "x"}', ["kept"]),
+        (b'"text"', ["not_a_json_array"]),
+        (b"[]", ["empty_record"]),
         (b' [ "a" ] x', ["kept", "trailing_data"]),
         (b'["a", "b', ["kept", "torn_record"]),
         (b'["a",', ["kept", "torn_record"]),
@@ -220,3 +223,51 @@ def test_a_bomb_is_a_drop_and_memory_stays_bounded(tmp_path: Path, compress: Any
     assert counts.get("expansion_limit", 0) >= 1
     assert counts["kept"] == 2, counts
     assert added < 160, f"{added} MiB"
+
+
+@pytest.mark.parametrize("cut", [1, 7, 1000])
+def test_a_file_of_one_object_is_one_record(tmp_path: Path, cut: int) -> None:
+    """As annotation tools and folders of dialogues have them: `*.json`, one object each, over many lines."""
+    value = {"text": 'a "}" and \\', "more": {"list": [1, {"x": "]"}]}}
+    data = f"\n{json.dumps(value, indent=2)}\n".encode()
+    pieces = [Chunk(data[at : at + cut], None, at) for at in range(0, len(data), cut)]
+    (element,) = split_array(pieces, 1 << 20)
+    assert isinstance(element, Element) and json.loads(element.data) == value
+    path = tmp_path / "a.json"
+    turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
+    path.write_text(json.dumps({"messages": turns}, indent=1))
+    config = ReaderConfig.model_validate({"format": "json_array", "dialogue": {"layout": "messages"}})
+    (found,) = read_records(path, "x", config)
+    assert isinstance(found, Record) and found.body == "User: Why?\n\nAssistant: So."
+    path.write_bytes(b'{"text": "a"}\n{"text": "b"}\n')
+    kept, rest = read_records(path, "x", ReaderConfig(format="json_array"))
+    assert isinstance(kept, Record) and isinstance(rest, Drop) and rest.reason == "trailing_data"
+    path.write_bytes(b'{"text": "a"')
+    (torn,) = read_records(path, "x", ReaderConfig(format="json_array"))
+    assert isinstance(torn, Drop) and torn.reason == "torn_record"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b'{"text": "a", "text": "b"}', "b"),  # as every JSON parser: the last of two equal keys
+        (b'{"text": "a", "n": %s}' % (b"9" * 5000), "bad_json"),
+        (b'{"text": "a", "n": %s}' % (b"9" * 4000), "a"),
+        (b'{"text": "a", "n": NaN}', "a"),
+        (b'{"text": "a", "n": -1e999}', "a"),
+        (b'{"text": "a\\ud800b"}', "a\ud800b"),
+        (b'{"text": "a", "n": %s}' % (b"[" * 100_000 + b"]" * 100_000), "bad_json"),
+        (b'{"text": "a\\u0000b"}', "a\0b"),
+        (b'{"text": "a\x01b"}', "bad_json"),
+    ],
+    ids=["twice", "huge", "large", "nan", "infinite", "surrogate", "deep", "nul", "control"],
+)
+def test_odd_json_is_a_document_or_a_drop_to_the_end(tmp_path: Path, line: bytes, expected: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(line + b'\n{"text": "next"}\n')
+    config = ReaderConfig(format="jsonl", meta_fields=("n",), date_field="n", id_field="n")
+    items = list(read_records(path, "x", config))
+    assert [item.body if isinstance(item, Record) else item.reason for item in items] == [expected, "next"]
+    context = DocumentContext("s", "b", "d")
+    (part,) = extract_records(items, "s.b", context, ExtractionConfig())
+    assert part.counts["records"] == 2 == part.counts["kept"] + part.counts.get("dropped/bad_json", 0)

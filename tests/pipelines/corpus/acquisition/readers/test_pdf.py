@@ -39,6 +39,20 @@ def test_running_titles_and_page_numbers_go() -> None:
     assert text.count("Words that only page") == 6
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_running_lines_of_few_pages_go_where_all_have_them(count: int) -> None:
+    body = "Words that only page {0} has\r\nand a second line\r\nand {0} third\r\nand a fourth"
+    pages = [f"The Title\r\n{body.format('xyz'[n])} {n}\r\nPage {n + 3} of {count + 2}" for n in range(count)]
+    text = pages_text(pages)
+    assert "The Title" not in text and "Page" not in text
+    assert text.count("Words that only page") == count and text.count("and a second line") == count
+    # The same words with numbers that do not count are a table, and what one page alone has stays.
+    rows = pages_text([f"Total {number}\r\na\r\nb\r\nc\r\nd {number}" for number in (7, 9, 30)[:count]])
+    assert rows.count("Total") == count and rows.count("d ") == count
+    assert pages_text(["One\r\ntwo\r\nthree\r\nfour\r\nfive"]).startswith("One")
+    assert pages_text(["Same\r\nshort", "Same\r\nshort"]).count("Same") == 2  # all edge and no middle
+
+
 def test_lines_are_joined_as_their_script_and_hyphens_ask() -> None:
     assert pages_text(["这是一行写满了整个页面的中文文字内容，\r\n接着写下去。\r\n"]) == (
         "这是一行写满了整个页面的中文文字内容，接着写下去。"

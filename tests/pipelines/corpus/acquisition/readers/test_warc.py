@@ -18,23 +18,12 @@ from pipelines.corpus.acquisition.config import ReaderConfig
 from pipelines.corpus.acquisition.readers import read_records as read_any
 from pipelines.corpus.acquisition.readers.warc import read_records
 from pipelines.corpus.acquisition.records import Drop, Record
-from tests.pipelines.corpus.acquisition.archives import raw_record, warc_record
+from tests.pipelines.corpus.acquisition.archives import kinds, raw_record, read_bytes, warc_record
 from tests.shared_data import shared
 
 WARC = ReaderConfig(format="warc")
-NEVER_A_PAGE = ("warcinfo", "request", "metadata", "revisit", "resource", "continuation")
+NEVER_A_PAGE = ("warcinfo", "request", "metadata", "revisit", "continuation")
 A, B, C = (warc_record(letter * 500) for letter in (b"a", b"b", b"c"))
-
-
-def read(tmp_path: Path, data: bytes, config: ReaderConfig = WARC) -> list[Record | Drop]:
-    path = tmp_path / "a.warc"
-    path.write_bytes(data)
-    return list(read_records(path, "x", config))
-
-
-def kinds(items: list[Record | Drop]) -> list[str]:
-    """The reason of each drop, and the first letter of each kept body."""
-    return [bytes(item.body[:1]).decode() if isinstance(item, Record) else item.reason for item in items]  # type: ignore[arg-type]
 
 
 def format_of(name: str) -> ReaderConfig:
@@ -61,9 +50,11 @@ def test_every_record_of_the_real_archives_is_read_or_counted() -> None:
         assert counts["record_type_arc_header"] == types.get("arc_header", 0), name
         for kind in NEVER_A_PAGE:
             assert counts[f"record_type_{kind}"] == types.get(kind, 0), (name, kind)
+        resources = types.get("resource", 0) - counts["record_type_resource"]
+        assert resources == (name == "warcio/example-resource.warc.gz"), name  # the one of a web address
         breaks = counts["truncated_gzip"]  # the span of the file beside the record that it cuts off
         assert len(items) - breaks == sum(types.values()), name
-    assert kept == 89  # of them 37 dolma, 16 iana, 6 + 1 Common Crawl, 1 WET, 13 + 1 + 1 of ARC files
+    assert kept == 90  # of them 37 dolma, 16 iana, 6 + 1 Common Crawl, 1 WET, 13 + 1 + 1 of ARC files, 1 resource
 
 
 def test_every_file_of_the_folder_is_read_or_counted_whatever_it_is_taken_for() -> None:
@@ -104,7 +95,7 @@ def test_a_locator_leads_to_the_record_in_the_archive() -> None:
     assert len(records) == 22
     for record in records:
         found = next(iter(ArchiveIterator(io.BytesIO(data[int(record.locator.removeprefix("x#")) :]))))
-        assert found.headers.get("WARC-Target-URI") == record.url
+        assert (found.headers.get("WARC-Target-URI") or "").strip("<>") == record.url  # wget has them in brackets
         assert found.record_date == record.fetched_at
 
 
@@ -119,7 +110,7 @@ def test_plain_gzip_zstd_and_one_member_give_the_same_records(tmp_path: Path) ->
         lzma.compress(A) + lzma.compress(B + C),
         gzip.compress((A + B + C)[:1000]) + gzip.compress((A + B + C)[1000:]),
     ]
-    results = [read(tmp_path, form) for form in forms]
+    results = [read_bytes(tmp_path, form, WARC) for form in forms]
     for items in results:
         assert kinds(items) == ["a", "b", "c"]
         assert [item._replace(locator="") for item in items] == [item._replace(locator="") for item in results[0]]
@@ -146,7 +137,7 @@ def test_plain_gzip_zstd_and_one_member_give_the_same_records(tmp_path: Path) ->
 def test_a_broken_record_is_one_drop_and_the_rest_is_read(
     tmp_path: Path, records: list[bytes], expected: list[str], member: bool
 ) -> None:
-    items = read(tmp_path, b"".join(gzip.compress(record) if member else record for record in records))
+    items = read_bytes(tmp_path, b"".join(gzip.compress(record) if member else record for record in records), WARC)
     found = kinds(items)
     if member:
         # The next member shows where a record ends, whatever length it says.
@@ -158,9 +149,9 @@ def test_a_broken_record_is_one_drop_and_the_rest_is_read(
 
 def test_truncated_and_corrupt_members_cost_one_record(tmp_path: Path) -> None:
     a, b, c = (gzip.compress(record) for record in (A, B, C))
-    assert kinds(read(tmp_path, a + b + c[:-40])) == ["a", "b", "truncated_record", "truncated_gzip"]
+    assert kinds(read_bytes(tmp_path, a + b + c[:-40], WARC)) == ["a", "b", "truncated_record", "truncated_gzip"]
     broken = b[:60] + b"\x00\xff\x00" + b[63:]
-    found = kinds(read(tmp_path, a + broken + c))
+    found = kinds(read_bytes(tmp_path, a + broken + c, WARC))
     assert found[0] == "a"
     assert found[-1] == "c"
     assert "corrupt_gzip" in found
@@ -175,7 +166,7 @@ def test_any_damage_leaves_the_other_records_readable(tmp_path: Path) -> None:
         data = bytearray(b"".join(gzip.compress(record) if trial % 2 else record for record in records))
         place = seeded.randrange(len(data) - 8)
         data[place : place + 4] = seeded.randbytes(4)
-        items = read(tmp_path, bytes(data))
+        items = read_bytes(tmp_path, bytes(data), WARC)
         kept = [item.body for item in items if isinstance(item, Record)]
         assert sum(text in kept for text in texts) >= 8, (trial, place)
         assert len(items) >= 9, (trial, place)
@@ -195,7 +186,9 @@ def test_any_damage_leaves_the_other_records_readable(tmp_path: Path) -> None:
 def test_content_encodings_are_undone_also_where_the_header_lies(tmp_path: Path, encoding: str, body: bytes) -> None:
     field = b"Transfer-Encoding" if encoding == "chunked" else b"Content-Encoding"
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n" + field + b": " + encoding.encode() + b"\r\n\r\n"
-    items = read(tmp_path, raw_record(head + body, "response", media="application/http; msgtype=response") + A)
+    items = read_bytes(
+        tmp_path, raw_record(head + body, "response", media="application/http; msgtype=response") + A, WARC
+    )
     assert isinstance(items[0], Record)
     assert items[0].body == b"<p>hello"
     assert kinds(items)[1] == "a"
@@ -204,21 +197,23 @@ def test_content_encodings_are_undone_also_where_the_header_lies(tmp_path: Path,
 def test_a_bomb_inside_a_response_is_a_drop(tmp_path: Path) -> None:
     bomb = gzip.compress(b"\0" * (64 << 20))
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\n\r\n"
-    items = read(tmp_path, raw_record(head + bomb, "response", media="application/http; msgtype=response") + A)
+    items = read_bytes(
+        tmp_path, raw_record(head + bomb, "response", media="application/http; msgtype=response") + A, WARC
+    )
     assert kinds(items) == ["record_too_large", "a"]
 
 
 def test_records_above_the_limit_are_passed_over(tmp_path: Path) -> None:
     small = ReaderConfig(format="warc", max_record_bytes=2048, max_line_bytes=4096)
     big = warc_record(b"x" * 5_000_000)
-    assert kinds(read(tmp_path, A + big + B, small)) == ["a", "record_too_large", "b"]
-    assert kinds(read(tmp_path, gzip.compress(A) + gzip.compress(big) + gzip.compress(B), small)) == [
+    assert kinds(read_bytes(tmp_path, A + big + B, small)) == ["a", "record_too_large", "b"]
+    assert kinds(read_bytes(tmp_path, gzip.compress(A) + gzip.compress(big) + gzip.compress(B), small)) == [
         "a",
         "record_too_large",
         "b",
     ]
     lying = warc_record(b"x" * 100, length=5_000_000)
-    assert kinds(read(tmp_path, A + lying + B, small)) == ["a", "truncated_record", "b"]
+    assert kinds(read_bytes(tmp_path, A + lying + B, small)) == ["a", "truncated_record", "b"]
 
 
 def test_wet_texts_have_their_language_and_url() -> None:
