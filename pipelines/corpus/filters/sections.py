@@ -55,13 +55,6 @@ class ModelsConfig(Config):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"{', '.join(twice)} names two things: every name here is an asset or a signal of its own")
-        quality = [name for name, item in self.classifiers.items() if item.kind == "quality"]
-        for name, ensemble in self.ensembles.items():
-            unknown = sorted(set(ensemble.members) - set(quality))
-            if unknown:
-                raise ValueError(
-                    f"ensembles.{name}: {', '.join(unknown)} is no quality classifier; there are {quality}"
-                )
         for name, item in self.sets():
             if item.annotations is not None and item.annotations not in self.annotations:
                 raise ValueError(

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from pipelines.core.config import Config
 
 ColumnName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+SignalKind = Literal["value", "filled", "score", "outlier", "dropped"]
 THRESHOLDS: Final = {"zscore": 3.0, "iqr": 1.5, "mad": 3.5}
 """Usual thresholds: three standard deviations; Tukey's fences; Iglewicz and Hoaglin's modified z-score."""
 
@@ -100,23 +101,24 @@ class MetadataConfig(Config):
         for name in _used(self.operations):
             if name not in self.columns:
                 raise ValueError(f"there is no column {name!r}; there are {', '.join(self.columns)}")
-        signals = self.signals()
+        signals = [name for name, _ in self.signals()]
         twice = sorted({name for name in signals if signals.count(name) > 1})
         if twice:
             raise ValueError(f"two operations or columns make the signal {twice[0]!r}: leave one out")
         return self
 
-    def signals(self) -> list[str]:
-        """Names of the signals that the family has, in order."""
-        names = [f"meta_{name}" for name in self.columns]
+    def signals(self) -> list[tuple[str, SignalKind]]:
+        """The signals that the family has, in order, each with what it is: a number, or a mark (true or false)."""
+        found: list[tuple[str, SignalKind]] = [(f"meta_{name}", "value") for name in self.columns]
         filled = {item.column for item in self.operations if isinstance(item, Fill)}
-        names += [f"meta_{name}_filled" for name in self.columns if name in filled]
+        found += [(f"meta_{name}_filled", "filled") for name in self.columns if name in filled]
         for item in self.operations:
             if isinstance(item, Outliers):
-                names += [f"meta_{item.column}_{item.method}", f"meta_{item.column}_{item.method}_outlier"]
+                name = f"meta_{item.column}_{item.method}"
+                found += [(name, "score"), (f"{name}_outlier", "outlier")]
         if any(isinstance(item, DropRows) for item in self.operations):
-            names.append("metadata_dropped")
-        return names
+            found.append(("metadata_dropped", "dropped"))
+        return found
 
 
 def _used(operations: Sequence[MetadataOperation]) -> Iterator[str]:

@@ -30,6 +30,8 @@ from pipelines.corpus.metadata.config import DropColumns, DropRows, Fill, Metada
 METADATA: Final = Algorithm("metadata_columns", 1)
 ALGORITHMS: Final = (METADATA,)
 FIT: Final = "metadata_fit"
+MARKS: Final = ("filled", "outlier", "dropped")
+"""The kinds of signals that are true or false; `metadata/<signal>` counts those that are true."""
 FIT_SCHEMA: Final = pa.schema(
     [
         pa.field("step", pa.int32(), nullable=False),
@@ -84,13 +86,13 @@ def metadata_part(tables: Mapping[str, pa.Table], config: MetadataConfig) -> Par
     signals = {f"meta_{name}": _nullable(values) for name, values in state.columns.items()} | state.signals
     signals["metadata_dropped"] = pa.array(state.dropped)
     result = {field.name: documents.column(field.name) for field in ATTRIBUTE_KEYS}
-    for name in config.signals():
-        result[name] = signals.get(name, _unknown(name, len(documents)))
+    for name, kind in config.signals():
+        result[name] = signals.get(name, _unknown(kind, len(documents)))
     table = pa.table(result)
     counts = {"rows_in": len(documents), "kept": len(table), "metadata/unreadable": unreadable}
     counts |= {f"metadata/{name}/missing": count for name, count in missing.items()}
-    for name in config.signals():
-        if name.endswith(("_filled", "_outlier", "_dropped")):
+    for name, kind in config.signals():
+        if kind in MARKS:
             counts[f"metadata/{name.removeprefix('meta_')}"] = int(table[name].combine_chunks().true_count)
     return PartResult({"metadata": table}, counts)
 
@@ -189,8 +191,8 @@ def _nullable(values: Column) -> pa.Array:
     return pa.array(values, mask=np.isnan(values))
 
 
-def _unknown(name: str, size: int) -> pa.Array:
+def _unknown(kind: str, size: int) -> pa.Array:
     """A signal of an operation that was refused."""
-    if name.endswith("_filled"):
+    if kind == "filled":
         return pa.array(np.zeros(size, np.bool_))
-    return pa.nulls(size, pa.bool_() if name.endswith("_outlier") else pa.float64())
+    return pa.nulls(size, pa.bool_() if kind in MARKS else pa.float64())

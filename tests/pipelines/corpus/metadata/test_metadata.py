@@ -169,7 +169,7 @@ def test_parts_of_a_batch_have_the_rows_of_the_whole(records: list[Any], cut: in
     merged = pa.concat_tables([piece.tables["metadata"] for piece in pieces])
     assert merged.schema == whole.tables["metadata"].schema
     assert merged.equals(whole.tables["metadata"])
-    assert whole.tables["metadata"].column_names == ["id", "text_hash", *config.signals()]
+    assert whole.tables["metadata"].column_names == ["id", "text_hash", *(name for name, _ in config.signals())]
     for name, count in whole.counts.items():
         assert sum(piece.counts[name] for piece in pieces) == count
 
