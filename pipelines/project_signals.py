@@ -8,9 +8,11 @@ that two families give; signals that reports compare. Out: locations with what i
 from collections.abc import Iterator
 from itertools import chain
 
-from pipelines.corpus.filters.columns import Columns, faults, shared_names, signal_families
+from pipelines.corpus.filters.columns import Columns, faults, shared_names, signal_families, switched_off
 from pipelines.corpus.filters.config import FilterConfig
+from pipelines.corpus.filters.ngram_lm.perplexity import BUCKETS
 from pipelines.corpus.filters.presets import PRESETS
+from pipelines.evaluation.shares import NONE
 from pipelines.project import Dangling, Location, Project
 
 
@@ -35,6 +37,27 @@ def dangling_signals(project: Project) -> Iterator[Dangling]:
         if name not in known:
             message = f"there is no signal {name!r}: no source has it"
             yield ("reports", "drift_signals", index), message, name, list(known)
+    yield from _ratios(project, common)
+
+
+def _ratios(project: Project, common: dict[str, Columns]) -> Iterator[Dangling]:
+    """Ratios of signals that are not computed, in domains or sources that are not there, of topics nobody declared."""
+    computed = {name for columns in common.values() for name in columns}
+    scopes = {"domain": project.domains(), "source": list(project.corpus.sources)}
+    topics = project.corpus.models.topics()
+    for index, rule in enumerate(project.reports.ratios):
+        place: Location = ("reports", "ratios", index)
+        signal, values = rule.subject
+        if signal not in computed:
+            yield (*place, signal), f"{signal} is not computed: it needs {switched_off(common)[signal]}", signal, []
+        for scope, known in scopes.items():
+            name = getattr(rule, scope)
+            if name is not None and name not in known:
+                yield (*place, scope), f"there is no {scope} {name!r}", name, known
+        possible = {"topic": topics, "perplexity_bucket": BUCKETS}.get(signal, ())
+        for value in values:
+            if possible and value not in (*possible, NONE):
+                yield (*place, signal), f"there is no {signal} {value!r}", value, list(possible)
 
 
 def _rules(place: Location, settings: FilterConfig, found: dict[str, Columns]) -> Iterator[Dangling]:

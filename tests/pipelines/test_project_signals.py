@@ -60,8 +60,8 @@ def test_a_misspelt_signal_is_told_with_its_line_and_the_nearest_name(tmp_path: 
     assert found.line == text[: text.index("n_wrods")].count("\n") + 1
     assert found.nearest == "n_words"
     assert str(found) == (
-        f"{path}:{found.line}: corpus.sources.web.filter.extra.1.signal: rule 'other' needs the signal 'n_wrods', which "
-        "no family of this source has (statistics, language, surface, keywords); did you mean 'n_words'?"
+        f"{path}:{found.line}: corpus.sources.web.filter.extra.1.signal: rule 'other' needs the signal 'n_wrods', "
+        "which no family of this source has (statistics, language, surface, keywords); did you mean 'n_words'?"
     )
 
 
@@ -200,3 +200,33 @@ def test_each_preset_needs_only_what_the_default_signals_have() -> None:
     assert [item.signal for item in faults({}, [Rule(name="mine", signal="n_words", op=">=", value=1.0)])] == [
         "n_words"
     ]
+
+
+def test_ratios_are_of_what_is_computed_and_declared(tmp_path: Path) -> None:
+    good = [
+        {"topic": "web", "max_share": 0.3},
+        {"topic": "none", "max_share": 0.3},
+        {"language": "en", "min_share": 0.1},
+        {"perplexity_bucket": ["head", "tail"], "domain": "web", "source": "web", "max_share": 0.9},
+    ]
+    assert load_project(written(tmp_path, models=MODELS, reports={"ratios": good}), {})
+    wrong = [
+        {"topic": ["web", "wep"], "max_share": 0.3},
+        {"perplexity_bucket": "tale", "max_share": 0.3},
+        {"topic": "web", "domain": "webb", "max_share": 0.3},
+        {"topic": "web", "source": "wob", "max_share": 0.3},
+    ]
+    found = mistakes(written(tmp_path, models=MODELS, reports={"ratios": wrong}))
+    assert [(item.field, item.nearest) for item in found] == [
+        ("reports.ratios.0.topic", "web"),
+        ("reports.ratios.1.perplexity_bucket", "tail"),
+        ("reports.ratios.2.domain", "web"),
+        ("reports.ratios.3.source", "web"),
+    ]
+    found = mistakes(written(tmp_path, reports={"ratios": good}, signals={"language": None}))
+    assert [item.field.rpartition(".")[2] for item in found] == ["topic", "topic", "language", "perplexity_bucket"]
+    assert "corpus.signals.language" in found[2].message
+    # Labels that only the examples know cannot be checked before they are read.
+    models = json.loads(json.dumps(MODELS))
+    models["classifiers"]["subjects"]["examples"] = [{"path": "x.jsonl", "label_field": "topic"}]
+    assert load_project(written(tmp_path, models=models, reports={"ratios": [{"topic": "any", "max_share": 0.3}]}), {})

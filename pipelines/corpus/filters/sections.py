@@ -16,6 +16,7 @@ from pipelines.corpus.filters.classifier.config import ClassifierConfig, Ensembl
 from pipelines.corpus.filters.labelled.config import ExamplesConfig
 from pipelines.corpus.filters.ngram_lm.config import LanguageModelConfig
 from pipelines.corpus.filters.topics.config import SubsetConfig
+from pipelines.corpus.filters.topics.taxonomies import UNCERTAIN
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 
@@ -66,6 +67,18 @@ class ModelsConfig(Config):
         """Every name that is given here."""
         for section in (self.annotations, self.classifiers, self.ensembles, self.subsets, self.language_models):
             yield from section
+
+    def topics(self) -> tuple[str, ...]:
+        """Every value that the signal `topic` can have, beside null; nothing when the examples' own labels decide."""
+        found: dict[str, None] = {}
+        for item in self.classifiers.values():
+            if item.kind == "topics":
+                for example in item.examples:
+                    if example.label is None and not example.labels:
+                        return ()
+                    found |= dict.fromkeys((example.label,) if example.label else example.labels.values())
+                found |= dict.fromkeys([UNCERTAIN] if item.min_score else [])
+        return tuple(found)
 
     def sets(self) -> Iterator[tuple[str, ExamplesConfig]]:
         """(the name of the section that declares it, set) of every set of examples."""

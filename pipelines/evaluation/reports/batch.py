@@ -20,6 +20,7 @@ from pipelines.evaluation.reports.markup import (
     tag,
 )
 from pipelines.evaluation.reports.page import page
+from pipelines.evaluation.reports.shares import shares_section
 
 LANGUAGES: Final = 15
 LENGTH: Final = "n_characters"
@@ -57,6 +58,7 @@ def batch_report_html(data: BatchReport) -> str:
             _drift(data),
             _distributions(data.histograms),
             _languages(data.languages),
+            shares_section(data.shares),
             *(_samples(group) for group in data.samples),
             _origin(data),
             sections.provenance(data.digests, data.notes),

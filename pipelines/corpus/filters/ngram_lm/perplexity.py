@@ -41,6 +41,7 @@ from pipelines.corpus.filters.ngram_lm.words import ALGORITHMS as WORDS
 
 PERPLEXITY: Final = Algorithm("document_perplexity", 1)
 ALGORITHMS: Final = (PERPLEXITY, BACKOFF_SCORES, LANGUAGE, *WORDS)
+BUCKETS: Final = ("head", "middle", "tail")
 PERPLEXITY_TYPES: Final = {
     "perplexity": pa.float64(),
     "perplexity_rank": pa.float64(),

@@ -23,12 +23,12 @@ from pipelines.corpus.filters.classifier.score import PinnedClassifier, language
 from pipelines.corpus.filters.classifier.text import FASTTEXT_LINE
 from pipelines.corpus.filters.config import LanguageConfig
 from pipelines.corpus.filters.language import LANGUAGE
+from pipelines.corpus.filters.topics.taxonomies import UNCERTAIN
 
 TOPICS: Final = Algorithm("topics", 1)
 ALGORITHMS: Final = (TOPICS, FASTTEXT_LINE, LANGUAGE)
 
 NO_TOPIC: Final = "none"
-UNCERTAIN: Final = "uncertain"
 
 
 class TopicScoring(Config):
