@@ -45,22 +45,39 @@ class Fill(Config):
 
     operation: Literal["fill"] = Field("fill", description="Which operation this is.")
     column: ColumnName = Field(description="The column.")
-    method: Literal["constant", "mean", "median", "interpolation", "regression"] = Field(
-        description="What a gap becomes: a value, the batch's mean or median, linear along another column, or a model."
+    method: Literal["constant", "mean", "median", "interpolation", "regression", "nearest"] = Field(
+        description="What a gap becomes: a value, the batch's mean or median, linear along another column, or what a "
+        "model says: a linear regression, or the mean of the documents that are nearest in other columns."
     )
     value: float | None = Field(None, description="The constant.")
     along: ColumnName | None = Field(None, description="Column that interpolation runs along, e.g. a time.")
-    predictors: tuple[ColumnName, ...] = Field((), description="Columns of the linear regression (least squares).")
+    predictors: tuple[ColumnName, ...] = Field(
+        (), description="Columns that the regression (least squares) or the distances to neighbours look at."
+    )
+    neighbours: int = Field(5, ge=1, le=1000, description="For nearest: how many documents a gap is the mean of.")
+    donors: int = Field(
+        2000, ge=1, le=50_000, description="For nearest: at most this many documents of the batch are looked through."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> "Fill":
-        wanted = {"constant": "value", "interpolation": "along", "regression": "predictors"}.get(self.method)
+        wanted = {
+            "constant": "value",
+            "interpolation": "along",
+            "regression": "predictors",
+            "nearest": "predictors",
+        }.get(self.method)
         given = [name for name in ("value", "along", "predictors") if getattr(self, name) not in (None, ())]
         if given != ([wanted] if wanted else []):
             raise ValueError(
                 f"fill by {self.method} takes {wanted or 'none of value, along and predictors'}, not "
                 f"{', '.join(given) or 'nothing'}"
             )
+        others = sorted({"neighbours", "donors"} & self.model_fields_set)
+        if others and self.method != "nearest":
+            raise ValueError(f"fill by {self.method} has no {' and no '.join(others)}: method nearest has")
+        if self.donors < self.neighbours:
+            raise ValueError(f"donors {self.donors} are fewer than neighbours {self.neighbours}")
         if self.column in (self.along, *self.predictors) or len(set(self.predictors)) != len(self.predictors):
             raise ValueError(f"fill of {self.column}: use other columns, each once")
         return self

@@ -1,7 +1,7 @@
 """The attribute family `metadata`: a batch is learned from once, then a row is a function of itself and of that.
 
 Step 1, `fit_metadata`: over the `meta` of all documents of a batch, in the order of the operations, what each one needs
-(a mean, quartiles, coefficients, nodes), as the table `metadata_fit`, which is stored beside the family. An operation
+(a mean, quartiles, coefficients, nodes, donors), as the table `metadata_fit`, stored beside the family. An operation
 that the batch is too small or too even for is refused: its row says why, it changes nothing, its signals are null. Step
 2, `metadata_part`: the columns of one part, with the fit as a shared table.
 
@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from pipelines.core.documents import ATTRIBUTE_KEYS
 from pipelines.core.fingerprint import Algorithm
 from pipelines.core.parts import PartResult
-from pipelines.corpus.metadata import estimates
+from pipelines.corpus.metadata import estimates, nearest
 from pipelines.corpus.metadata.columns import Column, read_columns
 from pipelines.corpus.metadata.config import DropColumns, DropRows, Fill, MetadataConfig, MetadataOperation, Outliers
 
@@ -131,6 +131,10 @@ def _learn(operation: MetadataOperation, state: _State) -> dict[str, Any]:
     if operation.method in ("mean", "median"):
         return {"value": estimates.mean(known) if operation.method == "mean" else estimates.median(known)}
     others = [state.columns[name] for name in ([operation.along] if operation.along else operation.predictors)]
+    if operation.method == "nearest":
+        return nearest.learn_donors(
+            [other[rows] for other in others], values[rows], operation.neighbours, operation.donors
+        )
     complete = rows & ~np.isnan(np.stack([values, *others])).any(axis=0)
     if operation.method == "interpolation":
         x, y = estimates.points(others[0][complete], values[complete])
@@ -175,6 +179,12 @@ def _filling(operation: Fill, learned: dict[str, Any], state: _State) -> Column 
         for slope, name in zip(slopes, operation.predictors, strict=True):
             result = result + slope * state.columns[name]
         return result
+    if operation.method == "nearest":
+        gaps = np.isnan(state.columns[operation.column])
+        means = np.full(len(gaps), np.nan)
+        near = [state.columns[name][gaps] for name in operation.predictors]
+        means[gaps] = nearest.nearest_means(near, learned, operation.neighbours)
+        return means
     return float(learned["value"])
 
 

@@ -25,6 +25,7 @@ EVERYTHING = {
         {"operation": "fill", "column": "score", "method": "interpolation", "along": "at"},
         {"operation": "fill", "column": "score", "method": "constant", "value": -1.0},
         {"operation": "outliers", "column": "score", "method": "iqr"},
+        {"operation": "fill", "column": "rare", "method": "nearest", "predictors": ["likes", "score"], "neighbours": 2},
         {"operation": "drop_rows", "columns": ["at"]},
     ],
 }
@@ -77,6 +78,9 @@ def test_values_are_read() -> None:
         ({"method": "median"}, 3.0),
         ({"method": "interpolation", "along": "x"}, 2.0),
         ({"method": "regression", "predictors": ["x"]}, None),
+        ({"method": "nearest", "predictors": ["x"], "neighbours": 1}, 2.0),  # 10 and 20 are as near
+        ({"method": "nearest", "predictors": ["x"], "neighbours": 3}, 4.0),
+        ({"method": "nearest", "predictors": ["x"]}, None),
     ],
 )
 def test_gaps_are_filled(fill: dict[str, Any], expected: float | None) -> None:
@@ -126,6 +130,33 @@ def test_outliers_are_scored_and_marked() -> None:
     scores = column(records, [{"operation": "outliers", "column": "likes", "method": "iqr"}], "meta_likes_iqr")
     # Quartiles 12 and 12.75: 10 is 2 / 0.75 below the first, 13 is 0.25 / 0.75 above the third.
     assert scores == [pytest.approx(-8 / 3), 0, 0, pytest.approx(1 / 3), 0, pytest.approx(87.25 / 0.75), None]
+
+
+def test_columns_may_be_called_like_the_marks_of_operations() -> None:
+    names = ("filled", "outlier", "dropped")
+    records = [dict.fromkeys(names, number) for number in range(3)] + [{}]
+    table, counts, _ = run(records, {"columns": {name: {} for name in names}})
+    assert table["meta_filled"].to_pylist() == table["meta_dropped"].to_pylist() == [0, 1, 2, None]
+    assert counts == {"rows_in": 4, "kept": 4, "metadata/unreadable": 0, **{f"metadata/{n}/missing": 1 for n in names}}
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "found"),
+    [
+        ([-1, 0, 1], {"method": "zscore", "threshold": 1, "ddof": 1}, []),
+        ([-1, 0, 1], {"method": "zscore", "threshold": 0.999, "ddof": 1}, [0, 2]),
+        ([-8, 0, 0, 4, 4, 4, 10], {"method": "iqr", "threshold": 1.5}, [0]),  # quartiles 0 and 4: 10 is on the fence
+        ([-8, 0, 0, 4, 4, 4, 10.001], {"method": "iqr"}, [0, 6]),
+        ([0, 1, 2, 3, 4], {"method": "mad", "threshold": 1.349}, []),  # 2 x 0.6745, at the value itself
+        ([0, 1, 2, 3, 4], {"method": "mad", "threshold": 1.3489}, [0, 4]),
+    ],
+)
+def test_a_value_at_the_threshold_is_no_outlier(
+    values: list[float], settings: dict[str, Any], found: list[int]
+) -> None:
+    operation = {"operation": "outliers", "column": "likes", **settings}
+    marks = column([{"likes": value} for value in values], [operation], f"meta_likes_{settings['method']}_outlier")
+    assert [place for place, mark in enumerate(marks) if mark] == found
 
 
 def test_a_sample_that_is_too_small_is_refused_and_the_rest_goes_on() -> None:
@@ -191,6 +222,12 @@ def test_rules_judge_the_signals() -> None:
         ([{"operation": "fill", "column": "nope", "method": "mean"}], "there is no column 'nope'; there are likes, x"),
         ([{"operation": "fill", "column": "likes", "method": "constant"}], "fill by constant takes value, not nothing"),
         ([{"operation": "fill", "column": "likes", "method": "mean", "value": 1}], "takes none of value"),
+        ([{"operation": "fill", "column": "likes", "method": "nearest"}], "nearest takes predictors, not nothing"),
+        ([{"operation": "fill", "column": "likes", "method": "mean", "neighbours": 3}], "mean has no neighbours"),
+        (
+            [{"operation": "fill", "column": "likes", "method": "nearest", "predictors": ["x"], "donors": 3}],
+            "donors 3 are fewer than neighbours 5",
+        ),
         ([{"operation": "fill", "column": "x", "method": "interpolation", "along": "x"}], "use other columns"),
         ([{"operation": "outliers", "column": "x", "method": "mad"}] * 2, "two operations or columns make the signal"),
     ],
