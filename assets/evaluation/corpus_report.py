@@ -152,7 +152,7 @@ def _source_row(mill: Mill, name: str, counts: Counts, rows: list[dict[str, Any]
         domain=source.domain,
         licence=source.licence,
         batches=len({row["key"] for row in rows}),
-        stages={"records": funnel[0].documents_in, **stages} if funnel else {},
+        stages={"found": funnel[0].documents_in, **stages} if funnel else {},
         reasons={f"{row.stage}: {reason}": n for row in funnel for reason, n in row.dropped.items() if n},
         tokens=tokens,
     )

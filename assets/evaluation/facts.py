@@ -15,6 +15,7 @@ from pipelines.evaluation.reports.data import (
     ModelFacts,
     SignalTable,
 )
+from pipelines.evaluation.reports.sections import ASIDE
 from pipelines.evaluation.reports.signals import signal_tables
 from pipelines.evaluation.shares import Share
 from pipelines.model.plans.plan import Plan
@@ -106,11 +107,13 @@ def funnel_rows(totals: Mapping[str, Mapping[str, int]]) -> tuple[FunnelRow, ...
             for name, count in counts.items()
             if name.startswith("dropped/") and count
         }
-        kept = counts["kept"]
+        aside = {name: dropped.pop(name) for name in ASIDE if name in dropped}
+        entered, kept = counts[entering] - sum(aside.values()), counts["kept"]
         if asset == "token_arrays":
             dropped["held out for evaluation"] = counts["heldout/documents"]
             kept = counts["train/documents"]
-        rows[label] = FunnelRow(label, counts[entering], kept, dict(sorted(dropped.items(), key=lambda item: -item[1])))
+        ranked = dict(sorted(dropped.items(), key=lambda item: -item[1]))
+        rows[label] = FunnelRow(label, entered, kept, ranked, aside)
     return tuple(rows.values())
 
 

@@ -91,7 +91,7 @@ def corpus(text=HOSTILE):
         project=text,
         tokenizer="bpe",
         funnel=(FunnelRow("extraction", 10, 8, {text: 2}),),
-        sources=(SourceRow(text, text, text, 1, {"records": 10, "extraction": 8}, {text: 2}, 50),),
+        sources=(SourceRow(text, text, text, 1, {"found": 10, "extraction": 8}, {text: 2}, 50),),
         batches=(BatchRow(text, "batch_report_x.html", 8, 8, 50), BatchRow("web.b", None, 0, 0, 0, text)),
         digests=(Digest(text, "0" * 64),),
     )
