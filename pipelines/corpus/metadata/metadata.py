@@ -27,7 +27,7 @@ from pipelines.corpus.metadata import estimates, nearest
 from pipelines.corpus.metadata.columns import Column, read_columns
 from pipelines.corpus.metadata.config import DropColumns, DropRows, Fill, MetadataConfig, MetadataOperation, Outliers
 
-METADATA: Final = Algorithm("metadata_columns", 1)
+METADATA: Final = Algorithm("metadata_columns", 2)
 ALGORITHMS: Final = (METADATA,)
 FIT: Final = "metadata_fit"
 MARKS: Final = ("filled", "outlier", "dropped")

@@ -66,8 +66,8 @@ def test_values_are_read() -> None:
     times = [{"at": "1970-01-02"}, {"at": "1970-01-01T01:00:00+01:00"}, {"at": "1970-01-01T00:00:05Z"}, {"at": "now"}]
     table, counts, _ = run(times, {"columns": {"at": {"kind": "time"}}})
     assert table["meta_at"].to_pylist() == [86400, 0, 5, None]
-    nested = [{"a": {"b": 1}}, {"a.b": 2}, {"a": 3}]
-    assert run(nested, {"columns": {"c": {"field": "a.b"}}})[0]["meta_c"].to_pylist() == [1, 2, None]
+    nested = [{"a": {"b": 1}}, {"a.b": 2}, {"a": 3}, {"a": '{"b": 4}'}, {"a": '{"b"'}, {"a": "{}"}]
+    assert run(nested, {"columns": {"c": {"field": "a.b"}}})[0]["meta_c"].to_pylist() == [1, 2, None, 4, None, None]
 
 
 @pytest.mark.parametrize(
