@@ -23,6 +23,8 @@ pytestmark = pytest.mark.slow
 """Four whole runs in processes of their own: `make test-slow`."""
 
 SCORES = range(-1, 23)
+SHOP = "Buy a bicycle helmet in our shop today, shipping is free and the price is low."
+"""What a topic classifier tells pages from answers by."""
 SIGNAL_ROLES = {"statistics", "surface", "keywords", "metadata", "language", "topics"}
 
 
@@ -91,7 +93,7 @@ def write(folder: Path) -> Home:
     (folder / "posts" / "Posts.xml").write_text("<posts>\n" + "\n".join(rows) + "\n</posts>", "utf-8")
     (folder / "pages").mkdir()
     pages = [
-        {"text": text[:1500], "stats": {"likes": f"{number}k" if number % 2 else number}}
+        {"text": f"{SHOP} {text[:900]} {SHOP}", "stats": {"likes": f"{number}k" if number % 2 else number}}
         for number, (_, text) in enumerate(texts[30:50])
     ]
     (folder / "pages" / "pages.jsonl").write_text("".join(json.dumps(page) + "\n" for page in pages), "utf-8")
@@ -197,7 +199,7 @@ def test_topics_that_come_after_the_tokens_have_shares_and_ratios(first: Home) -
 
     def ratios(limit: float) -> Any:
         def change(settings: dict[str, Any]) -> None:
-            subjects = {"kind": "topics", "dimension": 8, "buckets": 1000, "examples": examples}
+            subjects = {"kind": "topics", "dimension": 8, "epochs": 50, "examples": examples}
             settings["corpus"]["models"] = {"classifiers": {"subjects": subjects}}
             rules = [{"topic": ["answers", "pages"], "max_share": limit, "blocking": True}]
             settings["reports"] = {
