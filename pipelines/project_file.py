@@ -2,7 +2,7 @@
 
 Steps: parse to a node tree that keeps line numbers (bounded in bytes, nodes and depth; aliases, duplicate keys and
 tags are refused); replace `${NAME}` and `${NAME:-default}` by values of the environment passed in; validate with the
-models of `pipelines/project.py`; check names that refer to each other. All mistakes are reported at once.
+models of `pipelines/project.py`; check names that refer to each other, signals too. All mistakes are reported at once.
 """
 
 import difflib
@@ -19,6 +19,7 @@ from yaml.reader import ReaderError
 from pipelines.core.errors import GristmillError
 from pipelines.core.fingerprint import digest_bytes
 from pipelines.project import Project
+from pipelines.project_signals import dangling_signals
 
 MAX_BYTES: Final = 1 << 20
 MAX_NODES: Final = 50_000
@@ -96,7 +97,7 @@ def load_project(path: Path, environment: Mapping[str, str]) -> LoadedProject:
         raise ProjectError(_without_echoes(mistakes)) from None
     wrong = [
         Mistake(path, reader.line(location), _dotted(location), message, _nearest(name, known))
-        for location, message, name, known in project.dangling_names()
+        for location, message, name, known in (*project.dangling_names(), *dangling_signals(project))
     ]
     if wrong:
         raise ProjectError(wrong)

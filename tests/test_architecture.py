@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = ("core", "corpus", "tokens", "model", "alignment", "evaluation")
-COMPOSING = ("pipelines/project.py", "pipelines/project_file.py")
+COMPOSING = ("pipelines/project.py", "pipelines/project_file.py", "pipelines/project_signals.py")
 """Modules beside the chapters: they join the chapters' settings, import all of them and are imported by none."""
 HEAVY = ("torch", "fasttext", "transformers", "datasketch")
 MAX_LINES = 450

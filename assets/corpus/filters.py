@@ -147,6 +147,9 @@ def _make_signals(mill: Mill, action: Action) -> Made:
         values={"documents": expected, **rows},
     )
     refused = [] if fit is None else metadata.refusals(fit)
+    for name in declared.columns if declared is not None and expected else ():
+        if counts.get(f"metadata/{name}/missing") == expected:
+            refused.append(f"no document has a number for {name}: see its `field` and what the reader keeps of `meta`")
     learned = CheckRecord(
         name="metadata_learned",
         passed=not refused,

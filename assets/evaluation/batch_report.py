@@ -8,6 +8,7 @@ import pyarrow as pa
 from assets.corpus.filters import families, filter_config
 from assets.evaluation.batch_facts import Batch, drifts_of, histograms_of, languages_of, samples_of
 from assets.evaluation.facts import batch_funnel
+from assets.evaluation.shares import batch_shares
 from assets.recipe import Made, Recipe, Scope
 from pipelines.core.artifacts import Artifact
 from pipelines.core.fingerprint import Algorithm
@@ -22,11 +23,12 @@ from pipelines.evaluation.reports.corpus_data import (
 from pipelines.evaluation.reports.data import Digest
 from pipelines.evaluation.reports.drift import Drift
 from pipelines.evaluation.reports.profile import CORPUS_PROFILE
+from pipelines.evaluation.shares import SHARES, shares_table
 from pipelines.project import Project
 from resources.mill import Mill
 from resources.stages import Action, store_bytes, store_table
 
-BATCH_PAGE = Algorithm("batch-report-page", 1)
+BATCH_PAGE = Algorithm("batch-report-page", 2)
 CHECKS = {"funnel_closed": "every stage took in what the one before it kept"}
 WARNINGS = {"no_drift": "no signal left the distribution of the source's previous batch beyond the declared index"}
 
@@ -50,7 +52,7 @@ def recipes(project: Project) -> list[Recipe]:
                 "clean": "clean_documents",
                 **arrays,
             },
-            algorithms=(CORPUS_PROFILE, BATCH_PAGE),
+            algorithms=(CORPUS_PROFILE, BATCH_PAGE, SHARES),
             config=_config,
             pinned=_previous,
             make=_make,
@@ -64,7 +66,7 @@ def _config(project: Project, key: str | None) -> dict[str, Any]:
     names = project.corpus.sources if key is None else [key.partition(".")[0]]
     cards = {name: project.corpus.sources[name] for name in names}
     return {
-        "report": project.reports.identity(),
+        "report": {name: value for name, value in project.reports.identity().items() if name != "ratios"},
         "filter": filter_config(project, key),
         "sources": {name: [card.domain, card.licence, card.origin] for name, card in cards.items()},
     }
@@ -94,6 +96,8 @@ def _make(mill: Mill, action: Action) -> Made:
     languages = languages_of(crawled, batch)
     previous = action.inputs.get("previous")
     made = {item.manifest.asset.rpartition("/")[2]: item for item in action.inputs.values()}
+    tokenized = [item for name, item in action.inputs.items() if name.startswith("arrays_")]
+    shares = batch_shares(mill, action.asset, [*tokenized, action.inputs["clean"]][0], action.inputs["signals"])
     report = BatchReport(
         key=key,
         source=key.partition(".")[0],
@@ -112,10 +116,12 @@ def _make(mill: Mill, action: Action) -> Made:
             Digest(f"{item.manifest.asset} {item.manifest.partition or ''}".strip(), item.content)
             for item in action.inputs.values()
         ),
+        shares=tuple(shares),
     )
     files = {
         "report": store_bytes(mill.store, batch_report_html(report).encode()),
         "data": store_bytes(mill.store, report_json(report).encode()),
+        "shares": store_table(mill.store, shares_table(shares)),
     }
     if any(group.documents for group in report.samples):
         files["rows"] = store_table(mill.store, _sampled(report))

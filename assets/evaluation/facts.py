@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
+from assets.evaluation.shares import corpus_shares
 from assets.model.lineage import plan_of, upstream
 from pipelines.core.artifacts import Artifact
 from pipelines.evaluation.reports.data import (
@@ -14,7 +15,9 @@ from pipelines.evaluation.reports.data import (
     ModelFacts,
     SignalTable,
 )
+from pipelines.evaluation.reports.sections import ASIDE
 from pipelines.evaluation.reports.signals import signal_tables
+from pipelines.evaluation.shares import Share
 from pipelines.model.plans.plan import Plan
 from resources.mill import Mill
 
@@ -104,12 +107,22 @@ def funnel_rows(totals: Mapping[str, Mapping[str, int]]) -> tuple[FunnelRow, ...
             for name, count in counts.items()
             if name.startswith("dropped/") and count
         }
-        kept = counts["kept"]
+        aside = {name: dropped.pop(name) for name in ASIDE if name in dropped}
+        entered, kept = counts[entering] - sum(aside.values()), counts["kept"]
         if asset == "token_arrays":
             dropped["held out for evaluation"] = counts["heldout/documents"]
             kept = counts["train/documents"]
-        rows[label] = FunnelRow(label, counts[entering], kept, dict(sorted(dropped.items(), key=lambda item: -item[1])))
+        ranked = dict(sorted(dropped.items(), key=lambda item: -item[1]))
+        rows[label] = FunnelRow(label, entered, kept, ranked, aside)
     return tuple(rows.values())
+
+
+def kept_shares(mill: Mill, plan: Plan, asset: str) -> list[Share]:
+    """What the plan's arrays hold by topic, language and perplexity; by the signals that they were made from."""
+    if plan.imported:
+        return []
+    made = ((arrays, upstream(mill.store, arrays, "quality_signals")) for arrays in _arrays(mill, plan))
+    return corpus_shares(mill, asset, made)
 
 
 def signals(mill: Mill, plan: Plan) -> tuple[SignalTable, ...]:

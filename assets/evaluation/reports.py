@@ -9,7 +9,16 @@ from typing import Any
 import pyarrow as pa
 
 from assets.corpus.cleaning import held_out_table
-from assets.evaluation.facts import digests, funnel, licences, loss_points, mixture_rows, model_facts, signals
+from assets.evaluation.facts import (
+    digests,
+    funnel,
+    kept_shares,
+    licences,
+    loss_points,
+    mixture_rows,
+    model_facts,
+    signals,
+)
 from assets.model.lineage import model_folder, plan_of
 from assets.recipe import Made, Recipe, Scope
 from assets.tokens.mixture import Kind
@@ -22,15 +31,17 @@ from pipelines.evaluation.perplexity import PERPLEXITY, score_documents
 from pipelines.evaluation.reports.base import base_report_html
 from pipelines.evaluation.reports.comparison import comparison_report_html
 from pipelines.evaluation.reports.data import BaseReport, ComparisonReport, Generation, to_json
+from pipelines.evaluation.reports.shares import share_tables
 from pipelines.evaluation.scores import SCORES, DomainScore, domain_scores, task_scores
+from pipelines.evaluation.shares import SHARES, shares_table
 from pipelines.evaluation.tasks import ITEM_SCORES, MULTIPLE_CHOICE, score_items
 from pipelines.model.plans.plan import Plan
 from pipelines.project import GateConfig, Project
 from resources.mill import Mill
 from resources.stages import Action, store_bytes, store_table
 
-REPORT = Algorithm("report-page", 3)
-ALGORITHMS = (PERPLEXITY, MULTIPLE_CHOICE, SCORES, COMPARE, REPORT)
+REPORT = Algorithm("report-page", 4)
+ALGORITHMS = (PERPLEXITY, MULTIPLE_CHOICE, SCORES, COMPARE, SHARES, REPORT)
 SCORED = {"scored": "every domain that has held-out documents has its bits per byte"}
 GATES = {"gates": "nothing was forgotten beyond the lane's gate; a round that fails is kept, marked, and not released"}
 PROMPT_CHARACTERS = 60
@@ -98,17 +109,19 @@ def _make_report(mill: Mill, lane: str, kind: Kind, action: Action) -> Made:
     prompts = _prompts(documents)
     mine = evaluate(mill, plan, checkpoint, action.inputs["evaluation_sets"], documents, prompts, action.asset)
     config = mill.project.evaluation
+    rights, shares = licences(mill, checkpoint), kept_shares(mill, plan, action.asset)
     common: dict[str, Any] = {
         "lane": lane,
         "losses": loss_points(checkpoint),
         "mixture": mixture_rows(mill, checkpoint, plan),
         "funnel": funnel(mill, plan),
-        "licences": licences(mill, checkpoint),
-        "signals": signals(mill, plan),
+        "licences": rights,
+        "signals": (*share_tables(shares, {row.source: row.trained or 0 for row in rights}), *signals(mill, plan)),
         "digests": digests(checkpoint, plan),
         "confidence": config.confidence,
     }
     files = {"documents": store_table(mill.store, mine.documents), "items": store_table(mill.store, mine.items)}
+    files["shares"] = store_table(mill.store, shares_table(shares))
     facts: dict[str, Any] = {}
     domains = domain_scores(mine.documents, config)
     checks = [scored_check(set(documents["domain"].to_pylist()), domains)]

@@ -160,13 +160,18 @@ def _check(columns: Sequence[str], rules: Sequence[DecisionRule]) -> None:
     if twice:
         raise ValueError(f"two rules are called {twice[0]!r}: a decision names its rule, so give each its own name")
     for rule in rules:
-        used = (rule.signal,) if rule.signal in columns else parse_expression(rule.signal).names
-        for wanted in (*used, *(("language",) if rule.languages else ())):
+        for wanted in signals_of(rule, columns):
             if wanted not in columns:
                 raise UnknownSignalError(
                     f"rule {rule.name!r} needs the signal {wanted!r}, which this table does not have"
                     f"{nearest(wanted, columns)}"
                 )
+
+
+def signals_of(rule: DecisionRule, columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns that a rule looks at, whether or not they are among `columns`."""
+    used = (rule.signal,) if rule.signal in columns else parse_expression(rule.signal).names
+    return (*used, *(("language",) if rule.languages else ()))
 
 
 def signal_column(signals: pa.Table, signal: str) -> pa.ChunkedArray:

@@ -41,7 +41,7 @@ LANGUAGE_DESCRIPTIONS: Final = {
     "paragraph_second_share": "its share of the characters",
     "mixed_language": "whether that share reaches `mixed_share`",
 }
-_TYPES = {
+LANGUAGE_TYPES: Final = {
     name: PARAGRAPH_TYPES.get(name, pa.float64() if name.endswith(("score", "probability")) else pa.large_string())
     for name in LANGUAGE_DESCRIPTIONS
 }
@@ -79,7 +79,7 @@ def language_part(tables: Mapping[str, pa.Table], config: LanguageConfig) -> Par
                 ):
                     values[name][row] = value
     columns: dict[str, Any] = {field.name: documents.column(field.name) for field in ATTRIBUTE_KEYS}
-    columns.update({name: pa.array(values[name], kind) for name, kind in _TYPES.items()})
+    columns.update({name: pa.array(values[name], kind) for name, kind in LANGUAGE_TYPES.items()})
     if config.calibration:
         scores, right = np.array(config.calibration).T
         known = pc.fill_null(columns["language_score"], float("nan")).to_numpy(zero_copy_only=False)

@@ -18,6 +18,7 @@ from pipelines.corpus.filters.classifier.config import ClassifierConfig, Ensembl
 from pipelines.corpus.filters.labelled.config import ExamplesConfig
 from pipelines.corpus.filters.ngram_lm.config import LanguageModelConfig
 from pipelines.corpus.filters.topics.config import SubsetConfig
+from pipelines.corpus.filters.topics.taxonomies import UNCERTAIN
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 
@@ -58,13 +59,6 @@ class ModelsConfig(Config):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"{', '.join(twice)} names two things: every name here is an asset or a signal of its own")
-        quality = [name for name, item in self.classifiers.items() if item.kind == "quality"]
-        for name, ensemble in self.ensembles.items():
-            unknown = sorted(set(ensemble.members) - set(quality))
-            if unknown:
-                raise ValueError(
-                    f"ensembles.{name}: {', '.join(unknown)} is no quality classifier; there are {quality}"
-                )
         for name, item in self.sets():
             if item.annotations is not None and item.annotations not in self.annotations:
                 raise ValueError(
@@ -77,6 +71,18 @@ class ModelsConfig(Config):
         sections = (self.annotations, self.classifiers, self.ensembles, self.subsets, self.language_models, self.bands)
         for section in sections:
             yield from section
+
+    def topics(self) -> tuple[str, ...]:
+        """Every value that the signal `topic` can have, beside null; nothing when the examples' own labels decide."""
+        found: dict[str, None] = {}
+        for item in self.classifiers.values():
+            if item.kind == "topics":
+                for example in item.examples:
+                    if example.label is None and not example.labels:
+                        return ()
+                    found |= dict.fromkeys((example.label,) if example.label else example.labels.values())
+                found |= dict.fromkeys([UNCERTAIN] if item.min_score else [])
+        return tuple(found)
 
     def sets(self) -> Iterator[tuple[str, ExamplesConfig]]:
         """(the name of the section that declares it, set) of every set of examples."""

@@ -42,11 +42,13 @@ def _object(text: str | None) -> dict[str, Any]:
 
 
 def _at(record: dict[str, Any], path: str) -> Any:
-    """The value of a name, else of a dotted path."""
+    """The value of a name, else of a dotted path; objects inside are texts of JSON, as the readers keep them."""
     if path in record:
         return record[path]
     value: Any = record
     for name in path.split("."):
+        if isinstance(value, str) and value.startswith("{"):
+            value = _object(value)
         if not isinstance(value, dict) or name not in value:
             return None
         value = value[name]

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from pipelines.core.config import Config
 
 ColumnName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+SignalKind = Literal["value", "filled", "score", "outlier", "dropped"]
 THRESHOLDS: Final = {"zscore": 3.0, "iqr": 1.5, "mad": 3.5}
 """Usual thresholds: three standard deviations; Tukey's fences; Iglewicz and Hoaglin's modified z-score."""
 
@@ -44,22 +45,39 @@ class Fill(Config):
 
     operation: Literal["fill"] = Field("fill", description="Which operation this is.")
     column: ColumnName = Field(description="The column.")
-    method: Literal["constant", "mean", "median", "interpolation", "regression"] = Field(
-        description="What a gap becomes: a value, the batch's mean or median, linear along another column, or a model."
+    method: Literal["constant", "mean", "median", "interpolation", "regression", "nearest"] = Field(
+        description="What a gap becomes: a value, the batch's mean or median, linear along another column, or what a "
+        "model says: a linear regression, or the mean of the documents that are nearest in other columns."
     )
     value: float | None = Field(None, description="The constant.")
     along: ColumnName | None = Field(None, description="Column that interpolation runs along, e.g. a time.")
-    predictors: tuple[ColumnName, ...] = Field((), description="Columns of the linear regression (least squares).")
+    predictors: tuple[ColumnName, ...] = Field(
+        (), description="Columns that the regression (least squares) or the distances to neighbours look at."
+    )
+    neighbours: int = Field(5, ge=1, le=1000, description="For nearest: how many documents a gap is the mean of.")
+    donors: int = Field(
+        2000, ge=1, le=50_000, description="For nearest: at most this many documents of the batch are looked through."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> "Fill":
-        wanted = {"constant": "value", "interpolation": "along", "regression": "predictors"}.get(self.method)
+        wanted = {
+            "constant": "value",
+            "interpolation": "along",
+            "regression": "predictors",
+            "nearest": "predictors",
+        }.get(self.method)
         given = [name for name in ("value", "along", "predictors") if getattr(self, name) not in (None, ())]
         if given != ([wanted] if wanted else []):
             raise ValueError(
                 f"fill by {self.method} takes {wanted or 'none of value, along and predictors'}, not "
                 f"{', '.join(given) or 'nothing'}"
             )
+        others = sorted({"neighbours", "donors"} & self.model_fields_set)
+        if others and self.method != "nearest":
+            raise ValueError(f"fill by {self.method} has no {' and no '.join(others)}: method nearest has")
+        if self.donors < self.neighbours:
+            raise ValueError(f"donors {self.donors} are fewer than neighbours {self.neighbours}")
         if self.column in (self.along, *self.predictors) or len(set(self.predictors)) != len(self.predictors):
             raise ValueError(f"fill of {self.column}: use other columns, each once")
         return self
@@ -100,23 +118,24 @@ class MetadataConfig(Config):
         for name in _used(self.operations):
             if name not in self.columns:
                 raise ValueError(f"there is no column {name!r}; there are {', '.join(self.columns)}")
-        signals = self.signals()
+        signals = [name for name, _ in self.signals()]
         twice = sorted({name for name in signals if signals.count(name) > 1})
         if twice:
             raise ValueError(f"two operations or columns make the signal {twice[0]!r}: leave one out")
         return self
 
-    def signals(self) -> list[str]:
-        """Names of the signals that the family has, in order."""
-        names = [f"meta_{name}" for name in self.columns]
+    def signals(self) -> list[tuple[str, SignalKind]]:
+        """The signals that the family has, in order, each with what it is: a number, or a mark (true or false)."""
+        found: list[tuple[str, SignalKind]] = [(f"meta_{name}", "value") for name in self.columns]
         filled = {item.column for item in self.operations if isinstance(item, Fill)}
-        names += [f"meta_{name}_filled" for name in self.columns if name in filled]
+        found += [(f"meta_{name}_filled", "filled") for name in self.columns if name in filled]
         for item in self.operations:
             if isinstance(item, Outliers):
-                names += [f"meta_{item.column}_{item.method}", f"meta_{item.column}_{item.method}_outlier"]
+                name = f"meta_{item.column}_{item.method}"
+                found += [(name, "score"), (f"{name}_outlier", "outlier")]
         if any(isinstance(item, DropRows) for item in self.operations):
-            names.append("metadata_dropped")
-        return names
+            found.append(("metadata_dropped", "dropped"))
+        return found
 
 
 def _used(operations: Sequence[MetadataOperation]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The attribute family `metadata`: a batch is learned from once, then a row is a function of itself and of that.
 
 Step 1, `fit_metadata`: over the `meta` of all documents of a batch, in the order of the operations, what each one needs
-(a mean, quartiles, coefficients, nodes), as the table `metadata_fit`, which is stored beside the family. An operation
+(a mean, quartiles, coefficients, nodes, donors), as the table `metadata_fit`, stored beside the family. An operation
 that the batch is too small or too even for is refused: its row says why, it changes nothing, its signals are null. Step
 2, `metadata_part`: the columns of one part, with the fit as a shared table.
 
@@ -23,13 +23,15 @@ import pyarrow.compute as pc
 from pipelines.core.documents import ATTRIBUTE_KEYS
 from pipelines.core.fingerprint import Algorithm
 from pipelines.core.parts import PartResult
-from pipelines.corpus.metadata import estimates
+from pipelines.corpus.metadata import estimates, nearest
 from pipelines.corpus.metadata.columns import Column, read_columns
 from pipelines.corpus.metadata.config import DropColumns, DropRows, Fill, MetadataConfig, MetadataOperation, Outliers
 
-METADATA: Final = Algorithm("metadata_columns", 1)
+METADATA: Final = Algorithm("metadata_columns", 2)
 ALGORITHMS: Final = (METADATA,)
 FIT: Final = "metadata_fit"
+MARKS: Final = ("filled", "outlier", "dropped")
+"""The kinds of signals that are true or false; `metadata/<signal>` counts those that are true."""
 FIT_SCHEMA: Final = pa.schema(
     [
         pa.field("step", pa.int32(), nullable=False),
@@ -84,13 +86,13 @@ def metadata_part(tables: Mapping[str, pa.Table], config: MetadataConfig) -> Par
     signals = {f"meta_{name}": _nullable(values) for name, values in state.columns.items()} | state.signals
     signals["metadata_dropped"] = pa.array(state.dropped)
     result = {field.name: documents.column(field.name) for field in ATTRIBUTE_KEYS}
-    for name in config.signals():
-        result[name] = signals.get(name, _unknown(name, len(documents)))
+    for name, kind in config.signals():
+        result[name] = signals.get(name, _unknown(kind, len(documents)))
     table = pa.table(result)
     counts = {"rows_in": len(documents), "kept": len(table), "metadata/unreadable": unreadable}
     counts |= {f"metadata/{name}/missing": count for name, count in missing.items()}
-    for name in config.signals():
-        if name.endswith(("_filled", "_outlier", "_dropped")):
+    for name, kind in config.signals():
+        if kind in MARKS:
             counts[f"metadata/{name.removeprefix('meta_')}"] = int(table[name].combine_chunks().true_count)
     return PartResult({"metadata": table}, counts)
 
@@ -129,6 +131,10 @@ def _learn(operation: MetadataOperation, state: _State) -> dict[str, Any]:
     if operation.method in ("mean", "median"):
         return {"value": estimates.mean(known) if operation.method == "mean" else estimates.median(known)}
     others = [state.columns[name] for name in ([operation.along] if operation.along else operation.predictors)]
+    if operation.method == "nearest":
+        return nearest.learn_donors(
+            [other[rows] for other in others], values[rows], operation.neighbours, operation.donors
+        )
     complete = rows & ~np.isnan(np.stack([values, *others])).any(axis=0)
     if operation.method == "interpolation":
         x, y = estimates.points(others[0][complete], values[complete])
@@ -173,6 +179,12 @@ def _filling(operation: Fill, learned: dict[str, Any], state: _State) -> Column 
         for slope, name in zip(slopes, operation.predictors, strict=True):
             result = result + slope * state.columns[name]
         return result
+    if operation.method == "nearest":
+        gaps = np.isnan(state.columns[operation.column])
+        means = np.full(len(gaps), np.nan)
+        near = [state.columns[name][gaps] for name in operation.predictors]
+        means[gaps] = nearest.nearest_means(near, learned, operation.neighbours)
+        return means
     return float(learned["value"])
 
 
@@ -189,8 +201,8 @@ def _nullable(values: Column) -> pa.Array:
     return pa.array(values, mask=np.isnan(values))
 
 
-def _unknown(name: str, size: int) -> pa.Array:
+def _unknown(kind: str, size: int) -> pa.Array:
     """A signal of an operation that was refused."""
-    if name.endswith("_filled"):
+    if kind == "filled":
         return pa.array(np.zeros(size, np.bool_))
-    return pa.nulls(size, pa.bool_() if name.endswith("_outlier") else pa.float64())
+    return pa.nulls(size, pa.bool_() if kind in MARKS else pa.float64())

@@ -20,6 +20,7 @@ from pipelines.evaluation.reports.markup import (
     tag,
 )
 from pipelines.evaluation.reports.page import page
+from pipelines.evaluation.reports.shares import shares_section
 
 LANGUAGES: Final = 15
 LENGTH: Final = "n_characters"
@@ -57,6 +58,7 @@ def batch_report_html(data: BatchReport) -> str:
             _drift(data),
             _distributions(data.histograms),
             _languages(data.languages),
+            shares_section(data.shares),
             *(_samples(group) for group in data.samples),
             _origin(data),
             sections.provenance(data.digests, data.notes),
@@ -216,13 +218,20 @@ def _languages(rows: Sequence[LanguageRow]) -> Markup:
 
 def _samples(group: SampleGroup) -> Markup:
     if group.rule is None:
-        title, note = "Kept", f"Drawn from the {count(group.population)} documents that pass every rule."
+        title, note = "Kept", f"{_drawn(group)} no rule drops."
     elif group.flagged:
-        title, note = f"Flagged by {group.rule}", f"Drawn from {count(group.population)}; flagged, not dropped by it."
+        title, note = f"Flagged by {group.rule}", f"{_drawn(group)} it flags, and does not drop."
     else:
         title = f"Dropped by {group.rule}"
-        note = f"Drawn from the {count(group.population)} documents whose first failing rule it is."
+        note = f"{_drawn(group)} it drops before any other rule."
     return section(title, *(sampled_document(document) for document in group.documents), note=note)
+
+
+def _drawn(group: SampleGroup) -> str:
+    if group.population == 1:
+        return "The one document that"
+    drawn = "All" if len(group.documents) == group.population else f"{len(group.documents)}, drawn at random, of"
+    return f"{drawn} {count(group.population)} documents that"
 
 
 def _origin(data: BatchReport) -> Markup:

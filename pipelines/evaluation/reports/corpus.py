@@ -8,14 +8,16 @@ from pipelines.evaluation.reports.corpus_data import BatchRow, CorpusReport, Sou
 from pipelines.evaluation.reports.corpus_parts import STYLE
 from pipelines.evaluation.reports.markup import DASH, Markup, count, listing, percent, section, short_count, table, tag
 from pipelines.evaluation.reports.page import page
+from pipelines.evaluation.reports.shares import shares_section
 
 REASONS: Final = 30
 BATCHES: Final = 500
 GLOSSARY: Final = (
     (
         "Left after a stage",
-        "Documents that went on from it. Extraction takes in records; quality rules, duplicates and cleaning take in "
-        "what the stage before kept; the last column is what models train on.",
+        "Documents that went on from it. Extraction takes in what may be a document: records of an archive that are "
+        "none by their kind (requests, notes on the crawl, talk pages of a wiki) stand beside the funnel. Quality "
+        "rules, duplicates and cleaning take in what the stage before kept; the last column is what models train on.",
     ),
 )
 
@@ -30,6 +32,7 @@ def corpus_report_html(data: CorpusReport) -> str:
         sections=[
             sections.funnel(data.funnel),
             _sources(data),
+            shares_section(data.shares, data.ratios),
             _reasons(data),
             _batches(data),
             sections.provenance(data.digests, data.notes),
@@ -44,7 +47,7 @@ def headline(data: CorpusReport) -> str:
     if not data.funnel or not data.funnel[0].documents_in:
         return "The corpus has no document yet."
     first, last = data.funnel[0], data.funnel[-1]
-    words = f"Of {count(first.documents_in)} records, {count(last.kept)} documents are trained on"
+    words = f"Of {count(first.documents_in)} documents that were found, {count(last.kept)} are trained on"
     words += f" ({percent(last.kept / first.documents_in)})."
     largest = sorted((row for row in data.sources if row.tokens), key=lambda row: -row.tokens)[:3]
     total = sum(row.tokens for row in data.sources)
@@ -73,14 +76,14 @@ def _sources(data: CorpusReport) -> Markup:
     for row in data.sources:
         card = tag("span", f"{row.domain} · {row.licence}", class_="reasons")
         cells: list[object] = [tag("span", row.source, tag("br"), card), row.batches]
-        cells += [count(row.stages[stage]) if stage in row.stages else DASH for stage in ("records", *stages)]
+        cells += [count(row.stages[stage]) if stage in row.stages else DASH for stage in ("found", *stages)]
         cells += [count(row.tokens), sections.share_bar(row.tokens / total if total else 0.0)]
         body.append(cells)
-    headers = ("Source", "Batches", "Records", *stages, "Tokens", "Share")
+    headers = ("Source", "Batches", "Found", *stages, "Tokens", "Share")
     return section(
         "By source",
         table(headers, body, numeric=range(1, len(stages) + 4), class_="tight"),
-        note="Documents left after each stage, and the tokens that they became.",
+        note="Documents that were found, those left after each stage, and the tokens that they became.",
     )
 
 

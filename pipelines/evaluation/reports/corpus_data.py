@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from pipelines.core.decisions import Explanation
 from pipelines.evaluation.reports.data import Digest, FunnelRow
 from pipelines.evaluation.reports.drift import Drift
+from pipelines.evaluation.shares import Share
 
 NEAR: Final = 0.1
 """A value within a tenth of its threshold is near it."""
@@ -117,6 +118,7 @@ class BatchReport:
     samples: tuple[SampleGroup, ...]
     digests: tuple[Digest, ...]
     notes: tuple[str, ...] = ()
+    shares: tuple[Share, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,16 @@ class BatchRow:
 
 
 @dataclass(frozen=True)
+class RatioRow:
+    """A declared ratio met by the corpus; `share` is None where there was nothing to judge."""
+
+    told: str
+    share: float | None
+    passed: bool
+    blocking: bool
+
+
+@dataclass(frozen=True)
 class CorpusReport:
     """Everything on the page of one snapshot."""
 
@@ -157,6 +169,8 @@ class CorpusReport:
     batches: tuple[BatchRow, ...]
     digests: tuple[Digest, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    shares: tuple[Share, ...] = ()
+    ratios: tuple[RatioRow, ...] = ()
 
 
 def verdict_of(found: Explanation) -> Verdict:

@@ -6,6 +6,9 @@ from typing import Final
 from pipelines.evaluation.reports.corpus_data import SampledDocument, Verdict
 from pipelines.evaluation.reports.markup import Markup, count, table, tag
 
+TITLE: Final = 110
+"""Characters of a document that its folded line shows."""
+FAILING: Final = 3
 STYLE: Final = """
 .plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(290px, 1fr)); gap: 18px 22px; }
 .plots figure { margin: 0; min-width: 0; }
@@ -18,6 +21,7 @@ details { border-top: 1px solid var(--line); padding: 9px 0; }
 details:first-of-type { border-top: 0; }
 summary { cursor: pointer; overflow-wrap: anywhere; }
 summary code { color: var(--soft); }
+summary .where { display: block; margin: 2px 0 0 16px; }
 .excerpt { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--ground); border-radius: 8px;
   padding: 10px 14px; margin: 8px 0 10px; font-size: 14px; max-height: 24em; overflow-y: auto; }
 .pass { color: #5f6c7b; } .FAIL { color: #b42318; font-weight: 700; } .flag { color: #9a6700; font-weight: 600; }
@@ -51,15 +55,17 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Markup:
 def sampled_document(document: SampledDocument) -> Markup:
     """One document of a sample, folded: its excerpt, where it is from and every verdict."""
     failing = [f"{item.signal} = {item.value}" for item in document.verdicts if item.verdict in ("FAIL", "flag")]
-    title = " ".join(document.excerpt[:110].split()) or "(no visible text)"
     return tag(
         "details",
         tag(
             "summary",
-            title,
-            " ",
-            tag("code", document.id),
-            tag("span", f" · {', '.join(failing[:3])}", class_="reasons") if failing else None,
+            _title(document),
+            tag(
+                "span",
+                tag("code", document.id),
+                tag("span", f" · {_first(failing)}", class_="reasons") if failing else None,
+                class_="where",
+            ),
         ),
         tag("p", document.excerpt, "…" if document.characters > len(document.excerpt) else None, class_="excerpt",
             dir="auto"),
@@ -75,6 +81,20 @@ def sampled_document(document: SampledDocument) -> Markup:
         verdict_table(document.verdicts),
         id=f"d{document.id}",
     )  # fmt: skip
+
+
+def _title(document: SampledDocument) -> str:
+    """The beginning of the text on one line, cut between words where it has spaces."""
+    line = " ".join(document.excerpt[: 2 * TITLE].split())
+    if len(line) <= TITLE:
+        return line + "…" * (document.characters > len(document.excerpt)) or "(no visible text)"
+    cut = line.rfind(" ", TITLE // 2, TITLE + 1)
+    return line[: cut if cut > 0 else TITLE] + "…"
+
+
+def _first(failing: Sequence[str]) -> str:
+    more = len(failing) - FAILING
+    return ", ".join(failing[:FAILING]) + (f" and {more} more" if more > 0 else "")
 
 
 def facts(rows: Sequence[tuple[str, object]]) -> Markup:

@@ -47,12 +47,16 @@ class MixtureRow:
 
 @dataclass(frozen=True)
 class FunnelRow:
-    """Documents that came into a stage, those kept, and those dropped by reason."""
+    """Documents that came into a stage, those kept, and those dropped by reason.
+
+    `aside` are records that lay beside the documents and are none by their kind, by reason; not part of the others.
+    """
 
     stage: str
     documents_in: int
     kept: int
     dropped: Mapping[str, int] = field(default_factory=dict)
+    aside: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

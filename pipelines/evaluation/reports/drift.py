@@ -35,7 +35,8 @@ class Drift:
     limit: float
     before: str
     now: str
-    """What is typical in either batch: the quartiles of a number, the commonest values of a text."""
+    """What is typical in either batch: the quartiles of a number, or its value and whose it is where they are one; the
+    commonest values of a text."""
 
     @property
     def drifted(self) -> bool:
@@ -114,6 +115,8 @@ def _quartiles(values: npt.NDArray[np.float64]) -> str:
     if not len(known):
         return "none"
     low, middle, high = np.quantile(known, (0.25, 0.5, 0.75)).tolist()
+    if low == high:  # three times the same says nothing: how many documents are so does
+        return f"{_short(low)} for {np.mean(known == low):.1%}"
     return f"{_short(low)} · {_short(middle)} · {_short(high)}"
 
 

@@ -14,6 +14,17 @@ REASONS: Final = 8
 """Reasons named in a row of the funnel; the rest is summed up."""
 LAST_STEPS: Final = 9
 """Steps before the last one whose losses are averaged with it: the loss of a single step is noise."""
+ASIDE: Final = {
+    "record_type_request": "requests",
+    "record_type_metadata": "metadata records",
+    "record_type_warcinfo": "notes on the crawl",
+    "record_type_arc_header": "archive headers",
+    "record_type_revisit": "revisits without a body",
+    "namespace": "pages of other namespaces",
+    "post_type": "posts that are neither question nor answer",
+    "included_file": "files that others include",
+}
+"""Reasons of records that are no documents by their kind, in words: they are counted beside the funnel, not in it."""
 CHARACTERS: Final = 3000
 """Characters of a sample on the page."""
 
@@ -70,6 +81,9 @@ def funnel(rows: Sequence[FunnelRow]) -> Markup:
         reasons: list[object] = [_reasons(row)]
         if lost:
             reasons.append(tag("span", f" {count(lost)} documents unaccounted for", class_="warn"))
+        if row.aside:
+            beside = " · ".join(f"{ASIDE.get(name, name)} {count(number)}" for name, number in row.aside.items())
+            reasons.append(tag("span", tag("br") if dropped else None, f"Beside them, no documents: {beside}"))
         kept = DASH if share is None else share_bar(share)
         body.append(
             (

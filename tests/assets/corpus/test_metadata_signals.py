@@ -16,6 +16,7 @@ from pipelines.project import Project, SourceConfig
 from pipelines.project_file import load_project
 from resources.home import find_home
 from resources.mill import Mill, open_mill
+from tests.assets.corpus.declared import compare_columns
 from tests.end_to_end.small_project import environment
 
 STEPS = ("source_files", "crawled_text", "quality_signals", "filtered_documents")
@@ -80,6 +81,7 @@ def test_metadata_is_learned_decided_over_and_explained(tmp_path: Path) -> None:
         "metadata/metadata_dropped": 1,
     }
     assert [check.passed for check in signals.manifest.checks] == [True, True]
+    assert compare_columns(mill, signals) == {"statistics", "surface", "keywords", "metadata"}
     reasons = made["filtered_documents"].whole("decisions")["reason"].to_pylist()
     assert sorted(reasons, key=str) == [None] * 6 + ["liked", "plausible"]
     outlier = made["crawled_text"].whole("documents").to_pylist()[0]

@@ -16,6 +16,7 @@ from pipelines.core.errors import RefusedRequestError, UnknownNameError
 from pipelines.corpus.filters.annotation.sample import Choice
 from resources.home import find_home
 from resources.mill import Mill, open_mill
+from tests.assets.corpus.declared import compare_columns
 from tests.assets.corpus.model_project import write_project, write_texts
 from tests.shared_data import shared
 
@@ -87,6 +88,12 @@ def test_models_give_signals_and_rules_use_them(made):
     kept = judged.whole("decisions")["kept"].to_pylist()
     assert kept == [value is not None and value >= 0.5 for value in rank]
     assert sum(kept) / len(kept) > 0.8
+
+
+def test_the_project_file_knows_every_column_before_it_is_computed(made):
+    for key in made.sealed():
+        families = compare_columns(made, made.get("quality_signals", key))
+    assert families == {"language", "surface", "keywords", "classifiers", "topics", "subsets", "perplexity"}
 
 
 def test_signals_are_pinned_to_the_models_by_digest(made):

@@ -63,8 +63,8 @@ def classifiers_part(tables: Mapping[str, pa.Table], config: ClassifierScoring) 
     for name, model in config.models.items():
         scores = scores_of(texts, found, model)[:, model.labels.index("positive")]
         members[name] = Member(scores, ranks_of(scores, model.reference), model.threshold)
-        columns[f"{name}_score"] = _nullable(scores)
-        columns[f"{name}_rank"] = _nullable(members[name].ranks)
+        for column, values in zip(classifier_columns(name), (scores, members[name].ranks), strict=True):
+            columns[column] = _nullable(values)
     for name, ensemble in config.ensembles.items():
         columns[name] = _nullable(combine(members, ensemble))
     table = pa.table(columns)
@@ -72,12 +72,17 @@ def classifiers_part(tables: Mapping[str, pa.Table], config: ClassifierScoring) 
     return PartResult({"classifiers": table}, counts)
 
 
+def classifier_columns(name: str) -> tuple[str, str]:
+    """The signals of one quality classifier: its score and its rank."""
+    return f"{name}_score", f"{name}_rank"
+
+
 def count_verdicts(table: pa.Table, config: ClassifierScoring) -> dict[str, int]:
     """Documents that each classifier scored and keeps, and the four cells of each pair's agreement."""
     counts: dict[str, int] = {}
     members = {}
     for name, model in config.models.items():
-        scores = pc.fill_null(table[f"{name}_score"], float("nan")).to_numpy()
+        scores = pc.fill_null(table[classifier_columns(name)[0]], float("nan")).to_numpy()
         members[name] = Member(scores, scores, model.threshold)
         counts[f"classifier/{name}/scored"] = int((~np.isnan(scores)).sum())
         counts[f"classifier/{name}/kept"] = int((scores >= model.threshold).sum())

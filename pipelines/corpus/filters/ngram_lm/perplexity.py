@@ -41,6 +41,14 @@ from pipelines.corpus.filters.ngram_lm.words import ALGORITHMS as WORDS
 
 PERPLEXITY: Final = Algorithm("document_perplexity", 1)
 ALGORITHMS: Final = (PERPLEXITY, BACKOFF_SCORES, LANGUAGE, *WORDS)
+BUCKETS: Final = ("head", "middle", "tail")
+PERPLEXITY_TYPES: Final = {
+    "perplexity": pa.float64(),
+    "perplexity_rank": pa.float64(),
+    "perplexity_bucket": pa.large_string(),
+    "perplexity_unknown": pa.float64(),
+    "perplexity_model": pa.large_string(),
+}
 
 
 class PinnedLanguageModel(Config):
@@ -95,11 +103,9 @@ def score_with(tables: Mapping[str, pa.Table], config: PerplexityScoring, scorer
                 bucket[row] = "head" if value < model.head_below else "middle" if value < model.middle_below else "tail"
     scored = np.array([name is not None for name in chosen], bool)
     columns: dict[str, Any] = {field.name: documents.column(field.name) for field in ATTRIBUTE_KEYS}
-    columns["perplexity"] = pa.array(values["perplexity"], pa.float64(), mask=~scored)
-    columns["perplexity_rank"] = pa.array(values["rank"], pa.float64(), mask=~scored)
-    columns["perplexity_bucket"] = pa.array(bucket, pa.large_string())
-    columns["perplexity_unknown"] = pa.array(values["unknown"], pa.float64(), mask=~scored)
-    columns["perplexity_model"] = pa.array(chosen, pa.large_string())
+    signals = (values["perplexity"], values["rank"], bucket, values["unknown"], chosen)
+    for (column, kind), signal in zip(PERPLEXITY_TYPES.items(), signals, strict=True):
+        columns[column] = pa.array(signal, kind, mask=~scored if kind == pa.float64() else None)
     table = pa.table(columns)
     counts = {"rows_in": len(documents), "kept": len(table), **count_buckets(table, config)}
     return PartResult({"perplexity": table}, counts)

@@ -23,12 +23,12 @@ from pipelines.corpus.filters.classifier.score import PinnedClassifier, language
 from pipelines.corpus.filters.classifier.text import FASTTEXT_LINE
 from pipelines.corpus.filters.config import LanguageConfig
 from pipelines.corpus.filters.language import LANGUAGE
+from pipelines.corpus.filters.topics.taxonomies import UNCERTAIN
 
 TOPICS: Final = Algorithm("topics", 1)
 ALGORITHMS: Final = (TOPICS, FASTTEXT_LINE, LANGUAGE)
 
 NO_TOPIC: Final = "none"
-UNCERTAIN: Final = "uncertain"
 
 
 class TopicScoring(Config):
@@ -43,7 +43,7 @@ def topics_part(tables: Mapping[str, pa.Table], config: TopicScoring) -> PartRes
     documents = tables["documents"]
     texts = documents["text"].to_pylist()
     found = language_column(texts, config.models.values(), config.language)
-    rows: dict[str, list[Any]] = {name: [None] * len(texts) for name in _TYPES}
+    rows: dict[str, list[Any]] = {name: [None] * len(texts) for name in TOPIC_TYPES}
     open_rows = np.ones(len(texts), bool)
     for name, model in config.models.items():
         here = np.flatnonzero(open_rows)
@@ -62,7 +62,7 @@ def topics_part(tables: Mapping[str, pa.Table], config: TopicScoring) -> PartRes
             rows["topic_classifier"][row] = name
             open_rows[row] = False
     columns: dict[str, Any] = {field.name: documents.column(field.name) for field in ATTRIBUTE_KEYS}
-    columns |= {name: pa.array(rows[name], kind) for name, kind in _TYPES.items()}
+    columns |= {name: pa.array(rows[name], kind) for name, kind in TOPIC_TYPES.items()}
     table = pa.table(columns)
     counts = {"rows_in": len(documents), "kept": len(table), **count_topics(table, config)}
     return PartResult({"topics": table}, counts)
@@ -74,7 +74,7 @@ def count_topics(table: pa.Table, config: TopicScoring) -> dict[str, int]:
     return {f"topic/{item['values']}": item["counts"] for item in sorted(counted, key=lambda item: item["values"])}
 
 
-_TYPES: Final = {
+TOPIC_TYPES: Final = {
     "topic": pa.large_string(),
     "topic_score": pa.float64(),
     "second_topic": pa.large_string(),

@@ -116,10 +116,15 @@ def subsets_part(tables: Mapping[str, pa.Table], config: SubsetScoring) -> PartR
     columns: dict[str, Any] = {field.name: documents.column(field.name) for field in ATTRIBUTE_KEYS}
     for name, weights in config.subsets.items():
         scores = relevance(texts, weights)
-        columns[f"{name}_relevance"] = pa.array(scores, pa.float64())
-        columns[f"{name}_rank"] = pa.array(ranks_of(scores, weights.reference), pa.float64())
+        for column, values in zip(subset_columns(name), (scores, ranks_of(scores, weights.reference)), strict=True):
+            columns[column] = pa.array(values, pa.float64())
     table = pa.table(columns)
     return PartResult({"subsets": table}, {"rows_in": len(documents), "kept": len(table)})
+
+
+def subset_columns(name: str) -> tuple[str, str]:
+    """The signals of one subset: how relevant a document is to it, and the rank of that."""
+    return f"{name}_relevance", f"{name}_rank"
 
 
 def _frequencies(texts: Iterable[str], max_characters: int) -> tuple[dict[int, int], float]:

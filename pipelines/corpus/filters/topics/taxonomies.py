@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+UNCERTAIN: Final = "uncertain"
+"""The topic of a document whose likeliest one is too unlikely."""
 TAXONOMIES: Final[Mapping[str, tuple[str, ...]]] = {
     "llama3_syne_en": (
         "mathematics_physics",

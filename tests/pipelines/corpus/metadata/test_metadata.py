@@ -25,6 +25,7 @@ EVERYTHING = {
         {"operation": "fill", "column": "score", "method": "interpolation", "along": "at"},
         {"operation": "fill", "column": "score", "method": "constant", "value": -1.0},
         {"operation": "outliers", "column": "score", "method": "iqr"},
+        {"operation": "fill", "column": "rare", "method": "nearest", "predictors": ["likes", "score"], "neighbours": 2},
         {"operation": "drop_rows", "columns": ["at"]},
     ],
 }
@@ -65,8 +66,8 @@ def test_values_are_read() -> None:
     times = [{"at": "1970-01-02"}, {"at": "1970-01-01T01:00:00+01:00"}, {"at": "1970-01-01T00:00:05Z"}, {"at": "now"}]
     table, counts, _ = run(times, {"columns": {"at": {"kind": "time"}}})
     assert table["meta_at"].to_pylist() == [86400, 0, 5, None]
-    nested = [{"a": {"b": 1}}, {"a.b": 2}, {"a": 3}]
-    assert run(nested, {"columns": {"c": {"field": "a.b"}}})[0]["meta_c"].to_pylist() == [1, 2, None]
+    nested = [{"a": {"b": 1}}, {"a.b": 2}, {"a": 3}, {"a": '{"b": 4}'}, {"a": '{"b"'}, {"a": "{}"}]
+    assert run(nested, {"columns": {"c": {"field": "a.b"}}})[0]["meta_c"].to_pylist() == [1, 2, None, 4, None, None]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,9 @@ def test_values_are_read() -> None:
         ({"method": "median"}, 3.0),
         ({"method": "interpolation", "along": "x"}, 2.0),
         ({"method": "regression", "predictors": ["x"]}, None),
+        ({"method": "nearest", "predictors": ["x"], "neighbours": 1}, 2.0),  # 10 and 20 are as near
+        ({"method": "nearest", "predictors": ["x"], "neighbours": 3}, 4.0),
+        ({"method": "nearest", "predictors": ["x"]}, None),
     ],
 )
 def test_gaps_are_filled(fill: dict[str, Any], expected: float | None) -> None:
@@ -128,6 +132,33 @@ def test_outliers_are_scored_and_marked() -> None:
     assert scores == [pytest.approx(-8 / 3), 0, 0, pytest.approx(1 / 3), 0, pytest.approx(87.25 / 0.75), None]
 
 
+def test_columns_may_be_called_like_the_marks_of_operations() -> None:
+    names = ("filled", "outlier", "dropped")
+    records = [dict.fromkeys(names, number) for number in range(3)] + [{}]
+    table, counts, _ = run(records, {"columns": {name: {} for name in names}})
+    assert table["meta_filled"].to_pylist() == table["meta_dropped"].to_pylist() == [0, 1, 2, None]
+    assert counts == {"rows_in": 4, "kept": 4, "metadata/unreadable": 0, **{f"metadata/{n}/missing": 1 for n in names}}
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "found"),
+    [
+        ([-1, 0, 1], {"method": "zscore", "threshold": 1, "ddof": 1}, []),
+        ([-1, 0, 1], {"method": "zscore", "threshold": 0.999, "ddof": 1}, [0, 2]),
+        ([-8, 0, 0, 4, 4, 4, 10], {"method": "iqr", "threshold": 1.5}, [0]),  # quartiles 0 and 4: 10 is on the fence
+        ([-8, 0, 0, 4, 4, 4, 10.001], {"method": "iqr"}, [0, 6]),
+        ([0, 1, 2, 3, 4], {"method": "mad", "threshold": 1.349}, []),  # 2 x 0.6745, at the value itself
+        ([0, 1, 2, 3, 4], {"method": "mad", "threshold": 1.3489}, [0, 4]),
+    ],
+)
+def test_a_value_at_the_threshold_is_no_outlier(
+    values: list[float], settings: dict[str, Any], found: list[int]
+) -> None:
+    operation = {"operation": "outliers", "column": "likes", **settings}
+    marks = column([{"likes": value} for value in values], [operation], f"meta_likes_{settings['method']}_outlier")
+    assert [place for place, mark in enumerate(marks) if mark] == found
+
+
 def test_a_sample_that_is_too_small_is_refused_and_the_rest_goes_on() -> None:
     operations = [
         {"operation": "outliers", "column": "likes", "method": "zscore", "action": "missing"},
@@ -169,7 +200,7 @@ def test_parts_of_a_batch_have_the_rows_of_the_whole(records: list[Any], cut: in
     merged = pa.concat_tables([piece.tables["metadata"] for piece in pieces])
     assert merged.schema == whole.tables["metadata"].schema
     assert merged.equals(whole.tables["metadata"])
-    assert whole.tables["metadata"].column_names == ["id", "text_hash", *config.signals()]
+    assert whole.tables["metadata"].column_names == ["id", "text_hash", *(name for name, _ in config.signals())]
     for name, count in whole.counts.items():
         assert sum(piece.counts[name] for piece in pieces) == count
 
@@ -191,6 +222,12 @@ def test_rules_judge_the_signals() -> None:
         ([{"operation": "fill", "column": "nope", "method": "mean"}], "there is no column 'nope'; there are likes, x"),
         ([{"operation": "fill", "column": "likes", "method": "constant"}], "fill by constant takes value, not nothing"),
         ([{"operation": "fill", "column": "likes", "method": "mean", "value": 1}], "takes none of value"),
+        ([{"operation": "fill", "column": "likes", "method": "nearest"}], "nearest takes predictors, not nothing"),
+        ([{"operation": "fill", "column": "likes", "method": "mean", "neighbours": 3}], "mean has no neighbours"),
+        (
+            [{"operation": "fill", "column": "likes", "method": "nearest", "predictors": ["x"], "donors": 3}],
+            "donors 3 are fewer than neighbours 5",
+        ),
         ([{"operation": "fill", "column": "x", "method": "interpolation", "along": "x"}], "use other columns"),
         ([{"operation": "outliers", "column": "x", "method": "mad"}] * 2, "two operations or columns make the signal"),
     ],

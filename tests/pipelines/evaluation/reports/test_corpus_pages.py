@@ -22,6 +22,7 @@ from pipelines.evaluation.reports.corpus_data import (
     BatchRow,
     CorpusReport,
     LanguageRow,
+    RatioRow,
     RuleRow,
     SampledDocument,
     SampleGroup,
@@ -37,6 +38,7 @@ from pipelines.evaluation.reports.data import Digest, FunnelRow
 from pipelines.evaluation.reports.document import DocumentStory, Stage, document_html, outcome, story_json, story_of
 from pipelines.evaluation.reports.drift import Drift
 from pipelines.evaluation.reports.histogram import histogram_svg
+from pipelines.evaluation.shares import Share
 
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(1)>\"' </style></title></details> \x00 \u202e \ud800 三国 &lt;"
@@ -74,6 +76,7 @@ def batch(text=HOSTILE):
         drifts=(Drift(text, 0.5, 0.1, 0.25, text, text), Drift("calm", 0.01, 0.1, 0.25, "a", "b")),
         samples=(SampleGroup(None, 50, (sampled(text),)), SampleGroup("min_words", 50, (sampled(text),))),
         digests=(Digest(text, "0" * 64),),
+        shares=(Share(text, text, "topic", text, text, 3, 40, None),),
     )
 
 
@@ -91,10 +94,42 @@ def corpus(text=HOSTILE):
         project=text,
         tokenizer="bpe",
         funnel=(FunnelRow("extraction", 10, 8, {text: 2}),),
-        sources=(SourceRow(text, text, text, 1, {"records": 10, "extraction": 8}, {text: 2}, 50),),
+        sources=(SourceRow(text, text, text, 1, {"found": 10, "extraction": 8}, {text: 2}, 50),),
         batches=(BatchRow(text, "batch_report_x.html", 8, 8, 50), BatchRow("web.b", None, 0, 0, 0, text)),
         digests=(Digest(text, "0" * 64),),
+        shares=(Share(text, text, "topic", text, text, 3, 40, 9), Share("a", "b", "language", "", text, 3, 40, 9)),
+        ratios=(RatioRow(text, 0.5, False, True), RatioRow(text, None, True, False)),
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", "(no visible text)"),
+        ("a short one", "a short one"),
+        ("word " * 60, "word " * 21 + "word…"),
+        ("字" * 300, "字" * 110 + "…"),
+    ],
+)
+def test_the_folded_line_of_a_document_is_cut_between_words(text, shown):
+    document = replace(sampled("x"), excerpt=text, characters=len(text))
+    page = batch_report_html(replace(batch("x"), samples=(SampleGroup(None, 1, (document,)),)))
+    assert f"<summary>{shown}<span" in page
+
+
+@pytest.mark.parametrize(
+    ("group", "note"),
+    [
+        (SampleGroup(None, 1, (sampled("x"),)), "The one document that no rule drops."),
+        (SampleGroup("long", 2, (sampled("x"),) * 2), "All 2 documents that it drops before any other rule."),
+        (
+            SampleGroup("long", 9, (sampled("x"),), True),
+            "1, drawn at random, of 9 documents that it flags, and does not drop.",
+        ),
+    ],
+)
+def test_a_sample_says_what_it_is_drawn_from(group, note):
+    assert note in batch_report_html(replace(batch("x"), samples=(group,)))
 
 
 class Tags(HTMLParser):

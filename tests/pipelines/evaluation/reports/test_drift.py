@@ -46,6 +46,12 @@ def test_a_signal_that_left_its_only_value_has_drifted():
     assert not number_drift("share", np.ones(300), np.ones(200), limit=0.25).drifted
 
 
+def test_where_the_quartiles_are_one_value_its_share_is_told():
+    few = np.concatenate([np.zeros(190), np.ones(10)])
+    drift = number_drift("share", few, np.arange(200.0), limit=0.25)
+    assert (drift.before, drift.now) == ("0 for 95.0%", "49.8 · 99.5 · 149")
+
+
 def test_nothing_known_on_either_side():
     empty = np.full(40, np.nan)
     assert number_drift("x", empty, empty, limit=0.25).index == 0

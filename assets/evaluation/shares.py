@@ -1,0 +1,56 @@
+"""Topic, language and perplexity shares of what is trained on, out of the artifacts of batches; every report uses them.
+
+The parts are remembered by what they were computed from, so a report that is made again, and the next one over the
+same batches, reads nothing twice.
+"""
+
+from collections.abc import Iterable
+
+from assets.corpus.filters import families
+from assets.model.lineage import upstream
+from pipelines.core.artifacts import Artifact, read_table
+from pipelines.evaluation.shares import SHARED, SHARES, Share, of_source, shares_part, summed
+from resources.mill import Mill
+from resources.stages import Action, Family
+
+
+def batch_shares(mill: Mill, asset: str, kept: Artifact, signals: Artifact | None) -> list[Share]:
+    """Of one batch; `kept` are its token arrays, or its clean documents where nothing is tokenized."""
+    key = kept.manifest.partition or ""
+    computed = [] if signals is None else _families(mill, key, signals)
+    if signals is None or not computed:
+        return []
+    arrays = any("train_index" in part.files for part in kept.parts)
+    roles = [("index", "kept", "train_index")] if arrays else [(role, "kept", role) for role in ("documents", "splits")]
+    roles += [(family, "signals", family) for family in computed]
+    family = Family(function=shares_part, config={}, algorithms=(SHARES,), identity={}, roles=tuple(roles))
+    action = Action(asset, key, (SHARES,), {}, {"kept": kept, "signals": signals})
+    parts = mill.runner.run_parts(action, "kept", [family], "shares")
+    source = mill.project.source_of(key)
+    tables = (read_table(mill.store.path_of(part.files["shares"].object)) for part in parts)
+    return of_source(tables, source.domain, key.partition(".")[0])
+
+
+def _families(mill: Mill, key: str, signals: Artifact) -> list[str]:
+    """Families with shares that the project has and that these signals, which may be older, were computed with."""
+    there = {role for part in signals.parts for role in part.files}
+    return [family for family in SHARED if family in there and family in families(mill.project, key)]
+
+
+def current_signals(mill: Mill, arrays: Artifact) -> Artifact | None:
+    """The newest signals of the batch that arrays were made of, when they are of the same documents.
+
+    A classifier that was added after a batch was tokenized gives new signals and no new arrays: what the arrays were
+    made from leads to signals without it.
+    """
+    made = upstream(mill.store, arrays, "quality_signals")
+    newest = mill.store.latest("quality_signals", arrays.manifest.partition)
+    if made is None or newest is None:
+        return made
+    same = newest.manifest.inputs["documents"].content == made.manifest.inputs["documents"].content
+    return newest if same else made
+
+
+def corpus_shares(mill: Mill, asset: str, batches: Iterable[tuple[Artifact, Artifact | None]]) -> list[Share]:
+    """Over batches, as (arrays, signals)."""
+    return summed(share for arrays, signals in batches for share in batch_shares(mill, asset, arrays, signals))
