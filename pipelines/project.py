@@ -348,36 +348,6 @@ class Project(Config):
                     location = ("corpus", "sources", source, "batches", batch, "after")
                     yield location, f"there is no asset {declared.after!r}", declared.after, known_assets
         yield from self._dangling_batches()
-        yield from self._wrong_words()
-        yield from self._band_signals()
-
-    def _band_signals(self) -> Iterator[Dangling]:
-        """Signals of bands that no family gives."""
-        if not self.corpus.models.bands:
-            return
-        from pipelines.corpus.filters.bands.build import signal_names  # numba: only for who asks
-
-        signals = self.corpus.signals
-        known = signal_names(signals)
-        for name, section in self.corpus.models.bands.items():
-            location = ("corpus", "models", "bands", name)
-            if signals.language is None:
-                yield location, "bands are kept by language: corpus.signals.language must be computed", name, []
-            for signal in section.signals:
-                family = known.get(signal)
-                if family is None:
-                    yield (*location, "signals", signal), f"there is no number {signal!r}", signal, list(known)
-                elif getattr(signals, family) is None:
-                    told = f"{signal!r} needs the family corpus.signals.{family}, which is not computed"
-                    yield (*location, "signals", signal), told, signal, []
-
-    def _wrong_words(self) -> Iterator[Dangling]:
-        """Presets whose thresholds are for words that these statistics do not count."""
-        counted = self.corpus.signals.statistics
-        for source, settings in self.corpus.sources.items():
-            wrong = settings.filter.wrong_words(counted.unspaced) if counted is not None else None
-            if wrong is not None:
-                yield ("corpus", "sources", source, "filter", "presets"), wrong, "presets", []
 
     def _crawl_overrides(self, source: str, batch: str) -> Iterator[Dangling]:
         """What a batch says of its crawl or selection is checked as the source's own settings are."""

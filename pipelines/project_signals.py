@@ -8,6 +8,7 @@ that two families give; signals that reports compare. Out: locations with what i
 from collections.abc import Iterator
 from itertools import chain
 
+from pipelines.corpus.filters.bands.build import signal_names
 from pipelines.corpus.filters.columns import Columns, faults, shared_names, signal_families, switched_off
 from pipelines.corpus.filters.config import FilterConfig
 from pipelines.corpus.filters.ngram_lm.perplexity import BUCKETS
@@ -32,7 +33,12 @@ def dangling_signals(project: Project) -> Iterator[Dangling]:
             if name not in twice:
                 place = ("corpus", "sources", source, "metadata", "columns")
                 yield place, f"the signal {name!r} would be of {one} and of {other}: rename the column", name, []
-        yield from _rules(("corpus", "sources", source, "filter"), settings.filter, found)
+        filter_place: Location = ("corpus", "sources", source, "filter")
+        yield from _rules(filter_place, settings.filter, found)
+        counted = corpus.signals.statistics
+        wrong = settings.filter.wrong_words(counted.unspaced) if counted is not None else None
+        if wrong is not None:
+            yield (*filter_place, "presets"), wrong, "presets", []
     for index, name in enumerate(project.reports.drift_signals):
         if name not in known:
             message = f"there is no signal {name!r}: no source has it"
@@ -88,6 +94,7 @@ def _models(project: Project) -> Iterator[Dangling]:
             if member not in quality:
                 message = f"there is no quality classifier {member!r}"
                 yield (*place, "members", index), message, member, quality
+    yield from _bands(project)
     if project.corpus.signals.language is not None:
         return
     lack = "corpus.signals.language is null: the languages of documents are not identified"
@@ -95,5 +102,20 @@ def _models(project: Project) -> Iterator[Dangling]:
     for section, name, item in chain.from_iterable(((s, *pair) for pair in items.items()) for s, items in sections):
         if item.languages:
             yield ("corpus", "models", section, name, "languages"), lack, "", []
+    for name in models.bands:
+        yield ("corpus", "models", "bands", name), lack, "", []
     if models.language_calibration is not None:
         yield ("corpus", "models", "language_calibration"), lack, "", []
+
+
+def _bands(project: Project) -> Iterator[Dangling]:
+    """Signals of bands that are no numbers, or of a family that is not computed."""
+    signals = project.corpus.signals
+    known = signal_names(signals)
+    for name, section in project.corpus.models.bands.items():
+        for signal in section.signals:
+            place: Location = ("corpus", "models", "bands", name, "signals", signal)
+            if signal not in known:
+                yield place, f"there is no number {signal!r} that bands may be on", signal, list(known)
+            elif getattr(signals, known[signal]) is None:
+                yield place, f"{signal!r} is not computed here: it needs corpus.signals.{known[signal]}", "", []

@@ -14,6 +14,8 @@ import pyarrow as pa
 from pipelines.core.decisions import DecisionRule, decide, signals_of
 from pipelines.core.documents import ATTRIBUTE_KEYS
 from pipelines.corpus.filters import keywords, statistics, surface
+from pipelines.corpus.filters.bad_words import BAD_WORDS_TYPES
+from pipelines.corpus.filters.bands.score import band_columns
 from pipelines.corpus.filters.classifier.score import classifier_columns
 from pipelines.corpus.filters.config import KeywordConfig, LanguageConfig, SignalConfig
 from pipelines.corpus.filters.language import LANGUAGE_TYPES
@@ -43,6 +45,7 @@ SWITCHES: Final = {
     "language": "corpus.signals.language",
     "surface": "corpus.signals.surface",
     "keywords": "corpus.signals.keywords",
+    "bad_words": "corpus.signals.bad_words",
     "topics": "a classifier of kind topics in corpus.models.classifiers",
     "perplexity": "corpus.models.language_models",
 }
@@ -63,6 +66,8 @@ def signal_families(
     if signals.keywords is not None:
         listed = keywords.column_descriptions(signals.keywords)
         found["keywords"] = {name: TEXT if name.endswith("_terms") else NUMBER for name in listed}
+    if signals.bad_words is not None:
+        found["bad_words"] = _kinds(BAD_WORDS_TYPES)
     if metadata is not None:
         found["metadata"] = {name: MARK if kind in MARKS else NUMBER for name, kind in metadata.signals()}
     kinds = {name: item.kind for name, item in models.classifiers.items()}
@@ -76,13 +81,22 @@ def signal_families(
         found["subsets"] = dict.fromkeys(names, NUMBER)
     if models.language_models:
         found["perplexity"] = dict(PERPLEXITY_TYPES)
+    if models.bands:
+        found["bands"] = {}
+        for name, section in models.bands.items():
+            found["bands"] |= _kinds(band_columns(name, section.signals))
     return found
+
+
+def _kinds(types: Mapping[str, pa.DataType]) -> Columns:
+    return {name: TEXT if kind == pa.large_string() else NUMBER for name, kind in types.items()}
 
 
 def switched_off(found: Mapping[str, Columns]) -> dict[str, str]:
     """Column -> what would have to be declared for it, of families with fixed names that are not computed."""
     whole = SignalConfig(language=LanguageConfig(), keywords=KeywordConfig())
     possible = signal_families(whole, ModelsConfig()) | {
+        "bad_words": _kinds(BAD_WORDS_TYPES),
         "topics": dict(TOPIC_TYPES),
         "perplexity": dict(PERPLEXITY_TYPES),
     }

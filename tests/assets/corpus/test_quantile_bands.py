@@ -116,9 +116,9 @@ def test_what_does_not_fit_is_told_when_the_project_loads(tmp_path: Path) -> Non
     content = declared(signals={"n_word": {"upper": 0.9}, "html_tags": {"upper": 0.9}})
     told = mistakes(tmp_path, content)
     assert "there is no number 'n_word'" in told and "n_words" in told
-    assert "'html_tags' needs the family corpus.signals.surface" in told
+    assert "'html_tags' is not computed here: it needs corpus.signals.surface" in told
     content = declared()
     content["corpus"]["signals"]["language"] = None
     assert "bad_words has a list for each language" in mistakes(tmp_path, content)
     content["corpus"]["signals"]["bad_words"] = None
-    assert "bands are kept by language" in mistakes(tmp_path, content)
+    assert "corpus.models.bands.clean: corpus.signals.language is null" in mistakes(tmp_path, content)
