@@ -173,7 +173,7 @@ _HINT_MASK = (1 << len(HINTS)) - 1
 _ALWAYS = BODY | MAIN | MEDIA
 _STRONG = FOOT | COMMENT | LANDMARK | SUPPRESSED
 _WEAK = SIDE | NAVIGATION | RELATED | SHARE | ADVERT | CALL
-_G_NAV, _G_ASIDE, _G_FOOTER = (GROUPS.index(name) for name in ("nav", "aside", "footer"))
+_G_NAV, _G_ASIDE, _G_FOOTER, _G_CELL = (GROUPS.index(name) for name in ("nav", "aside", "footer", "cell"))
 _LENGTHS, _DENSITIES, _SHARES, _SYMBOLS = (
     np.array(edges, np.float64) for edges in (LENGTHS, DENSITIES, SHARES, SYMBOLS)
 )
@@ -273,8 +273,8 @@ def find_features(  # type: ignore[no-untyped-def]
                     own &= COMMENT | SUPPRESSED
                 if share > MANY:
                     own &= ~SUPPRESSED
-                if share > NEARLY_ALL:
-                    own &= ~COMMENT
+                if share > NEARLY_ALL or group[index] == _G_CELL:
+                    own &= ~COMMENT  # of a cell it is the name of a column
                 if own or tagged:
                     suspect[index] = 1
                     hints_of[index] |= own
