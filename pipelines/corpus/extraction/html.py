@@ -82,7 +82,9 @@ def extract_page(html: str, config: ExtractionConfig) -> Page | Refusal:
         labels = blocks.leaf
     kept = np.zeros(len(tree.tag), np.uint8)
     _spread(blocks.node, blocks.stop, blocks.leaf, labels, kept)
-    return Page(render(page, tree, kept, config.alt_texts), _title(page, tree), _language(page, tree))
+    plain = bool((tree.tag == TAGS["text"]).all())  # a text that calls itself a page: its lines are its own
+    text = _as_written(page) if plain else render(page, tree, kept, config.alt_texts)
+    return Page(text, _title(page, tree), _language(page, tree))
 
 
 def depth(tree: FlatTree) -> int:
@@ -120,6 +122,11 @@ def _asked_for(blocks: Blocks, wanted: int) -> Array:
 def _inherit(parent, bits, below):  # type: ignore[no-untyped-def]
     for block in range(len(parent)):
         below[block] = bits[block] | below[parent[block]]  # -1, the last one, is 0
+
+
+def _as_written(page: bytes) -> str:
+    text = html_entities.unescape(page.decode("utf-8", "replace"))
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
 
 
 def _title(page: bytes, tree: FlatTree) -> str | None:

@@ -28,9 +28,20 @@ CHANGES: Final = (
     "kept, then left out", "kept, then left out: alike",
 )  # fmt: skip
 
-_CODE, _TABLE, _LIST, _DEFINITIONS, _TITLE, _SMALL_HEADING, _ITEM, _CELL, _ROW = (
+_CODE, _TABLE, _LIST, _DEFINITIONS, _TITLE, _HEADING, _SMALL_HEADING, _ITEM, _CELL, _ROW = (
     GROUPS.index(name)
-    for name in ("code", "table", "list", "definitions", "title", "small heading", "item", "cell", "row")
+    for name in (
+        "code",
+        "table",
+        "list",
+        "definitions",
+        "title",
+        "heading",
+        "small heading",
+        "item",
+        "cell",
+        "row",
+    )
 )
 _DATA: Final = (_CODE, _ITEM, _CELL, GROUPS.index("definition"))
 """Groups whose texts may be short and yet something to read."""
@@ -39,6 +50,8 @@ LEAST_SHARE: Final = 0.2
 LEAST_PROSE: Final = 0.3
 LEAST_OWN: Final = 0.5
 MOSTLY_PROSE: Final = 0.8
+SHORT, LEAST_OF_SHORT = 600, 0.7
+"""Letters of a page that has hardly any, so that little of it stands around its text, and the share that is kept."""
 PLAIN_LETTERS: Final = 20
 SMALL: Final = 200
 LIFTS: Final = 8
@@ -187,6 +200,8 @@ def keep(blocks: Blocks, weights: Array = WEIGHTS, changes: Array = CHANGE_WEIGH
     plain = inner & ((own >= PLAIN_LETTERS) | ((own * 2 > blocks.letters) & np.isin(blocks.group, _DATA)))
     whole, prose = int(own[inner].sum()), int(blocks.prose[inner].sum())
     least_own = LEAST_OWN * whole if prose < MOSTLY_PROSE * whole else 0.0
+    if whole < SHORT:
+        least_own = LEAST_OF_SHORT * whole
     least = max(
         min(LEAST_LETTERS, LEAST_SHARE * int(blocks.letters[inner].sum())),
         LEAST_PROSE * prose,
@@ -207,11 +222,23 @@ def keep(blocks: Blocks, weights: Array = WEIGHTS, changes: Array = CHANGE_WEIGH
 
 
 @njit(cache=True, nogil=True)
+def _kept_beyond_headings(block, beside, group, labels):  # type: ignore[no-untyped-def]
+    """Whether the next block of a chain of neighbours that is no heading, or a heading before it, is kept."""
+    while block >= 0:
+        if labels[block] == 1:
+            return True
+        if not _HEADING <= group[block] <= _SMALL_HEADING:
+            return False
+        block = beside[block]
+    return False
+
+
+@njit(cache=True, nogil=True)
 def _complete(labels, parent, leaf, group, letters, linked, suspect):  # type: ignore[no-untyped-def]
     """Code, tables and lists that stand in kept text belong to it, whatever they look like alone; in place.
 
-    Code needs a kept neighbour on one side, tables and lists on both (a table may be the last of its section); wrappers
-    that hold nothing else stand for them.
+    Code needs a kept neighbour on one side, tables and lists on both (a table may be the last of its section), headings
+    below the first between; wrappers that hold nothing else stand for them. A heading between kept neighbours is kept.
     A heading at the end, with nothing kept behind it, goes.
     """
     count = len(labels)
@@ -243,12 +270,22 @@ def _complete(labels, parent, leaf, group, letters, linked, suspect):  # type: i
         outer = block
         while parent[outer] >= 0 and letters[parent[outer]] == letters[block]:
             outer = parent[outer]
-        previous = before[outer] >= 0 and labels[before[outer]] == 1
-        following = after[outer] >= 0 and labels[after[outer]] == 1
+        previous = _kept_beyond_headings(before[outer], before, group, labels)
+        following = _kept_beyond_headings(after[outer], after, group, labels)
         closing = kind == _TABLE and after[outer] < 0
         if (previous and (following or closing)) or (code and (previous or following)):
             inside[block] = 1
             labels[block] = 1
+    for block in range(count):
+        above = parent[block]
+        if above >= 0 and inside[above] == 2:
+            inside[block], labels[block] = 2, 1
+        elif _HEADING <= group[block] <= _SMALL_HEADING and not leaf[block] and not labels[block]:
+            if suspect[block] or linked[block] * 2 > letters[block] or letters[block] == 0:
+                continue
+            following = after[block] >= 0 and labels[after[block]] == 1
+            if following and _kept_beyond_headings(before[block], before, group, labels):
+                inside[block], labels[block] = 2, 1
     for block in range(count - 1, -1, -1):
         if leaf[block] and labels[block] and letters[block]:
             if group[block] < _TITLE or group[block] > _SMALL_HEADING:
