@@ -6,8 +6,8 @@ The text of one page comes in. Step 1: the bounds of its structure (`html_guard`
 labelling of the tree says what is main content (`html_labels`). Step 5: that is written as text (`html_render`). Out
 goes a `Page`, or a `Refusal` with its reason. Every step is linear in the bytes.
 
-Measured on the 181 pages of the article-extraction benchmark: F1 (4-gram shingles) 0.967 (0.961 on the hosts that
-were not fitted, 0.960 by cross-validation on the others), 130 MB/s on one core, decoding included. The commands are
+Measured on the 181 pages of the article-extraction benchmark: F1 (4-gram shingles) 0.970 (0.967 on the hosts that
+were not fitted, 0.969 by cross-validation on the others), 125 MB/s on one core, decoding included. The commands are
 `python -m tests.benchmarks.bench_extraction` (against trafilatura and resiliparse) and `fit_extraction`.
 """
 

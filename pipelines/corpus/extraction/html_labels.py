@@ -43,7 +43,7 @@ _CODE, _TABLE, _LIST, _DEFINITIONS, _TITLE, _HEADING, _SMALL_HEADING, _ITEM, _CE
         "row",
     )
 )
-_DATA: Final = (_CODE, _ITEM, _CELL, GROUPS.index("definition"))
+_IS_DATA: Final = np.isin(GROUPS, ("code", "item", "cell", "definition"))
 """Groups whose texts may be short and yet something to read."""
 LEAST_LETTERS: Final = 1000
 LEAST_SHARE: Final = 0.2
@@ -197,7 +197,6 @@ def keep(blocks: Blocks, weights: Array = WEIGHTS, changes: Array = CHANGE_WEIGH
     leaf = blocks.leaf == 1
     inner = leaf & (blocks.suspect == 0)
     own = blocks.letters - blocks.linked
-    plain = inner & ((own >= PLAIN_LETTERS) | ((own * 2 > blocks.letters) & np.isin(blocks.group, _DATA)))
     whole, prose = int(own[inner].sum()), int(blocks.prose[inner].sum())
     least_own = LEAST_OWN * whole if prose < MOSTLY_PROSE * whole else 0.0
     if whole < SHORT:
@@ -211,7 +210,9 @@ def keep(blocks: Blocks, weights: Array = WEIGHTS, changes: Array = CHANGE_WEIGH
         kept = leaf & (labels == 1)
         if int(blocks.letters[kept].sum()) >= least and int(own[kept & inner].sum()) >= least_own:
             break
-        unary += LIFT * plain
+        unary += LIFT * (
+            inner & ((own >= PLAIN_LETTERS) | ((own * 2 > blocks.letters) & (_IS_DATA[blocks.group] | (whole < SHORT))))
+        )
     _complete(labels, blocks.parent, blocks.leaf, blocks.group, blocks.letters, blocks.linked, blocks.suspect)
     small = min(SMALL, LEAST_SHARE * int(blocks.letters[leaf].sum()))
     for more in (leaf & (blocks.suspect != 1), leaf & (blocks.prose > 0), leaf):
