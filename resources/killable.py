@@ -19,6 +19,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
@@ -159,6 +160,8 @@ class KillableProcess(Generic[Item, Result]):
         self._pipe, self._process, self._arena = ours, process, arena
         with contextlib.suppress(OSError):  # a child that is gone already is seen by the read that follows
             ours.send((self._function, self._limits, self._warm))
+        # A child that ends when nobody calls, idle or killed, is reaped by a thread that sleeps until then.
+        threading.Thread(target=process.wait, name="reap", daemon=True).start()
         try:
             ready = ours.poll(START_SECONDS) and ours.recv()
         except (EOFError, OSError):

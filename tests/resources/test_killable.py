@@ -4,7 +4,9 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
 import pytest
 
 from resources.killable import KillableProcess, Limits, Stopped
@@ -82,3 +84,16 @@ def test_the_child_ends_with_close(process: KillableProcess[str, str]) -> None:
     process.close()
     with pytest.raises(ProcessLookupError):
         os.kill(child.pid, 0)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")
+def test_a_child_that_ends_idle_is_reaped_without_a_call(process: KillableProcess[str, str]) -> None:
+    before = set(psutil.Process().children())
+    assert list(process.map(["a"], len)) == ["A"]
+    (child,) = set(psutil.Process().children()) - before
+    os.kill(child.pid, signal.SIGTERM)
+    deadline = time.monotonic() + 30
+    while psutil.pid_exists(child.pid):
+        assert time.monotonic() < deadline, psutil.Process(child.pid).status()
+        time.sleep(0.05)
+    assert list(process.map(["b"], len)) == ["B"]

@@ -5,21 +5,32 @@ controls and drawings are left out. Out go the blocks in document order, each wi
 hold of it (`html_features`). Linear in the nodes.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from pipelines.corpus.extraction.html_features import GROUP_OF, GROUPS, ROOM, find_features
+from pipelines.corpus.extraction.html_features import (
+    BEGINS_LINKED,
+    GROUP_OF,
+    GROUPS,
+    IS_TITLE,
+    ROOM,
+    WITH_IMAGE,
+    find_features,
+)
 from pipelines.corpus.extraction.html_tree import FlatTree
 from pipelines.corpus.extraction.html_words import TAG_KINDS, TAGS, Kind
 
 Array = npt.NDArray[Any]
 _TEXT, _MATH, _SCRIPT = TAGS["text"], TAGS["math"], TAGS["script"]
 _IS_BLOCK, _IS_BARRED = int(Kind.BLOCK), int(Kind.BARRED)
-_HEAD_TAG, _TEMPLATE = TAGS["head"], TAGS["template"]
-_G_CODE = GROUPS.index("code")
+_HEAD_TAG, _TEMPLATE, _TITLE, _IMG = TAGS["head"], TAGS["template"], TAGS["title"], TAGS["img"]
+_G_CODE, _G_TITLE, _G_SMALL_HEADING = (GROUPS.index(name) for name in ("code", "title", "small heading"))
+TITLE_BYTES: Final = 200
+LEAST_TITLE: Final = 10
+"""Letters from which a text may be the page's title."""
 
 
 class Blocks(NamedTuple):
@@ -56,9 +67,13 @@ def blocks_of(page: bytes, tree: FlatTree) -> Blocks:
     node, stop, parent, leaf, letters, linked, stops, ends, symbols, prints, group, bits = [row[:count] for row in rows]
     prose, suspect = np.zeros(count, np.int32), np.zeros(count, np.uint8)
     features, many = np.zeros((count, ROOM), np.int16), np.zeros(count, np.int32)
+    marks: Array = np.zeros(count, np.uint8)
+    heading = int(
+        _mark(data, tree.tag, tree.start, tree.stop, tree.linked, node, stop, parent, leaf, letters, group, marks)
+    )
     find_features(
-        parent, leaf, letters, linked, stops, ends, symbols, prints, tree.tag, node, group, bits, prose, suspect,
-        features, many,
+        parent, leaf, letters, linked, stops, ends, symbols, prints, tree.tag, node, group, bits, marks, heading, prose,
+        suspect, features, many,
     )  # fmt: skip
     return Blocks(node, stop, parent, leaf, letters, linked, prose, group, bits, suspect, features, many)
 
@@ -155,3 +170,77 @@ def _collect(  # type: ignore[no-untyped-def]
             if (block_of[following] if following >= 0 else -1) != parent[run]:
                 run = -1
     return count
+
+
+@njit(cache=True, nogil=True)
+def _plain(page, start, stop, out, size):  # type: ignore[no-untyped-def]
+    """Appends letters and digits in lower case, and what is not ASCII; character references are left out."""
+    at = start
+    while at < stop and size < len(out):
+        byte = page[at]
+        if byte == 38:
+            behind = at + 1
+            while behind < stop and behind < at + 10 and page[behind] != 59 and page[behind] > 32:
+                behind += 1
+            if behind < stop and page[behind] == 59:
+                at = behind + 1
+                continue
+        if 65 <= byte <= 90:
+            byte = byte | 32
+        if 97 <= byte <= 122 or 48 <= byte <= 57 or byte >= 128:
+            out[size] = byte
+            size += 1
+        at += 1
+    return size
+
+
+@njit(cache=True, nogil=True)
+def _mark(page, tag, start, stop_byte, tree_linked, node, stop, parent, leaf, letters, group, marks):  # type: ignore[no-untyped-def]
+    """Sets `marks` of leaves; returns the block that repeats the page's title, -1 for none: a heading before others.
+
+    Linear: a text is compared with the title only where it is no longer than that, and the title is cut.
+    """
+    images = np.zeros(len(tag) + 1, np.int32)
+    title, title_size = np.zeros(TITLE_BYTES, np.uint8), 0
+    seen = False
+    for index in range(len(tag)):
+        images[index + 1] = images[index] + (1 if tag[index] == _IMG else 0)
+        if tag[index] == _TITLE and not seen and index + 1 < len(tag) and tag[index + 1] == _TEXT:
+            title_size = _plain(page, start[index + 1], stop_byte[index + 1], title, 0)
+            seen = True
+    sums = letters.copy()
+    for block in range(len(node) - 1, -1, -1):
+        if parent[block] >= 0:
+            sums[parent[block]] += sums[block]
+    text = np.zeros(TITLE_BYTES, np.uint8)
+    best = -1
+    for block in range(len(node)):
+        if not leaf[block]:
+            continue
+        if tree_linked[node[block]]:
+            marks[block] |= BEGINS_LINKED
+        above, widest = parent[block], block
+        while above >= 0 and sums[above] * 3 <= letters[block] * 4:
+            widest = above
+            above = parent[above]
+        if letters[block] and images[stop[widest]] > images[node[widest]]:
+            marks[block] |= WITH_IMAGE
+        if not LEAST_TITLE <= letters[block] <= title_size + 8:
+            continue
+        size = 0
+        for index in range(node[block], stop[block]):
+            if tag[index] == _TEXT:
+                size = _plain(page, start[index], stop_byte[index], text, size)
+        if size < LEAST_TITLE or size > title_size:
+            continue
+        for first in range(title_size - size + 1):
+            at = 0
+            while at < size and title[first + at] == text[at]:
+                at += 1
+            if at == size:
+                marks[block] |= IS_TITLE
+                is_heading = _G_TITLE <= group[block] <= _G_SMALL_HEADING
+                if best < 0 or (is_heading and not _G_TITLE <= group[best] <= _G_SMALL_HEADING):
+                    best = block
+                break
+    return best

@@ -97,12 +97,13 @@ _LEAF: Final = [
     *_bins("letters", LENGTHS),
     *_bins("linked", DENSITIES),
     "no stop", "one or two stops", "more stops", "ends a sentence",
-    "before h1", "behind h1", "page without h1",
+    "before the title", "behind the title", "page without the title",
     "prose before", "prose behind", "prose on both sides", "prose on no side",
     *_bins("prose above", SHARES), *_bins("prose left", SHARES),
     "in main group", "beside main group", "near main group", "far from main group",
     *_bins("symbols", SYMBOLS),
     "prose", "prose in p", "copyright sign", "in a strong suspect", "in a weak suspect", "seen before",
+    "begins with a link", "alone with an image", "is the title",
 ]  # fmt: skip
 _NODE: Final = [
     *(f"hint {name}" for name in HINTS),
@@ -125,17 +126,19 @@ FEATURES: Final = (
     *(f"leaf in {group}: {name}" for group in GROUPS for name in _bins("letters", LENGTHS)),
     *(f"leaf {linked}: {name}" for linked in _bins("linked", DENSITIES) for name in _bins("letters", LENGTHS)),
 )
+BEGINS_LINKED, WITH_IMAGE, IS_TITLE = 1, 2, 4
+"""Marks of a leaf: a link comes first; a block holds an image and hardly more text; it is in the page's `<title>`."""
 ROOM: Final = 64
 """Features of one block at most."""
 
 _AT: Final = {name: number for number, name in enumerate(FEATURES)}
-_L_LETTERS, _L_LINKED, _L_STOPS, _L_H1, _L_NEAR, _L_ABOVE, _L_LEFT, _L_PROSE, _L_GROUP = (
+_L_LETTERS, _L_LINKED, _L_STOPS, _L_TITLE, _L_NEAR, _L_ABOVE, _L_LEFT, _L_PROSE, _L_GROUP = (
     _AT[name]
     for name in (
         "leaf: letters <= 1",
         "leaf: linked <= 0",
         "leaf: no stop",
-        "leaf: before h1",
+        "leaf: before the title",
         "leaf: prose before",
         "leaf: prose above <= 0",
         "leaf: prose left <= 0",
@@ -165,12 +168,12 @@ _N_HINT, _N_LINKED, _N_MEAN, _N_SHARE, _N_OWN, _N_GROUP, _L_BELOW = (
         "leaf below hint navigation",
     )
 )
-_H1, _P = TAGS["h1"], TAGS["p"]
+_P = TAGS["p"]
 _HINT_MASK = (1 << len(HINTS)) - 1
 _ALWAYS = BODY | MAIN | MEDIA
 _STRONG = FOOT | COMMENT | LANDMARK | SUPPRESSED
 _WEAK = SIDE | NAVIGATION | RELATED | SHARE | ADVERT | CALL
-_G_NAV, _G_ASIDE, _G_FOOTER = (GROUPS.index(name) for name in ("nav", "aside", "footer"))
+_G_NAV, _G_ASIDE, _G_FOOTER, _G_CELL = (GROUPS.index(name) for name in ("nav", "aside", "footer", "cell"))
 _LENGTHS, _DENSITIES, _SHARES, _SYMBOLS = (
     np.array(edges, np.float64) for edges in (LENGTHS, DENSITIES, SHARES, SYMBOLS)
 )
@@ -182,21 +185,42 @@ def _bin(edges, value):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _crowds(parent, bits, within, crowd):  # type: ignore[no-untyped-def]
+    """`within` summed over the blocks below one parent that carry the same weak hints: all paragraphs of an article
+    may call themselves a part of a feed. Linear."""
+    count = len(parent)
+    room = 16
+    while room < 2 * count:
+        room *= 2
+    keys, sums = np.zeros(room, np.uint64), np.zeros(room, np.int32)
+    for turn in range(2):
+        for index in range(count):
+            if not bits[index] & _WEAK:
+                continue
+            key = (np.uint64(bits[index]) << np.uint64(32)) ^ np.uint64(parent[index] + 2)
+            slot = (key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(20) & np.uint64(room - 1)
+            while keys[slot] and keys[slot] != key:
+                slot = (slot + np.uint64(1)) & np.uint64(room - 1)
+            keys[slot] = key
+            if turn:
+                crowd[index] = sums[slot]
+            else:
+                sums[slot] += within[index]
+
+
+@njit(cache=True, nogil=True)
 def find_features(  # type: ignore[no-untyped-def]
-    parent, leaf, letters, linked, stops, ends, symbols, prints, tag, node, group, bits, prose, suspect,
-    features, many,
+    parent, leaf, letters, linked, stops, ends, symbols, prints, tag, node, group, bits, marks, heading, prose,
+    suspect, features, many,
 ):  # fmt: skip
     count = len(parent)
     prose_p = np.zeros(count, np.int32)
     leaves = np.zeros(count, np.int32)
-    first_h1 = -1
     for index in range(count):
         if leaf[index]:
             if letters[index] >= PROSE_LETTERS and stops[index] and linked[index] * 3 < letters[index]:
                 prose[index] = letters[index] - linked[index]
             leaves[index] = 1
-        elif first_h1 < 0 and tag[node[index]] == _H1:
-            first_h1 = index
     for index in range(count - 1, -1, -1):
         above = parent[index]
         if above < 0:
@@ -205,6 +229,7 @@ def find_features(  # type: ignore[no-untyped-def]
         linked[above] += linked[index]
         prose[above] += prose[index]
         leaves[above] += leaves[index]
+    crowd = np.zeros(count, np.int32)
     # Suspects: what calls itself a part of the frame and does not hold most of the prose. The strong ones first, then
     # the weak ones among what is left.
     hints_of = np.zeros(count, np.int64)
@@ -226,12 +251,15 @@ def find_features(  # type: ignore[no-untyped-def]
                 within[index] = prose[index]
             if parent[index] >= 0:
                 within[parent[index]] += within[index]
+        if weak:
+            _crowds(parent, bits, within, crowd)
         for index in range(count):
             if suspect[index]:
                 continue
             share = within[index] / max(left, 1)
             hints = bits[index]
             if weak:
+                share = max(share, crowd[index] / max(left, 1))
                 own = hints & _WEAK
                 tagged = group[index] == _G_ASIDE
                 if (own or tagged) and share <= MOST:
@@ -245,8 +273,8 @@ def find_features(  # type: ignore[no-untyped-def]
                     own &= COMMENT | SUPPRESSED
                 if share > MANY:
                     own &= ~SUPPRESSED
-                if share > NEARLY_ALL:
-                    own &= ~COMMENT
+                if share > NEARLY_ALL or group[index] == _G_CELL:
+                    own &= ~COMMENT  # of a cell it is the name of a column
                 if own or tagged:
                     suspect[index] = 1
                     hints_of[index] |= own
@@ -307,7 +335,7 @@ def find_features(  # type: ignore[no-untyped-def]
         at = 0
         share = core[index] / whole
         hints = bits[index] & _HINT_MASK
-        if share > MOST:
+        if share > MOST or crowd[index] > MOST * whole:
             hints &= _ALWAYS
         hints |= hints_of[index]
         above = parent[index]
@@ -330,7 +358,7 @@ def find_features(  # type: ignore[no-untyped-def]
             features[index, at + 1] = _L_LINKED + _bin(_DENSITIES, density)
             features[index, at + 2] = _L_STOPS + min((stops[index] + 1) // 2, 2)
             features[index, at + 3] = _L_GROUP + group[index]
-            features[index, at + 4] = _L_H1 + (2 if first_h1 < 0 else (0 if index < first_h1 else 1))
+            features[index, at + 4] = _L_TITLE + (2 if heading < 0 else (0 if index < heading else 1))
             after = next_prose[index]
             features[index, at + 5] = _L_NEAR + (2 if previous and after else (0 if previous else (1 if after else 3)))
             features[index, at + 6] = _L_ABOVE + _bin(_SHARES, before / whole)
@@ -368,6 +396,10 @@ def find_features(  # type: ignore[no-untyped-def]
             if suspect[index]:
                 features[index, at] = _L_PROSE + 2 + suspect[index]
                 at += 1
+            for mark in range(3):
+                if marks[index] >> mark & 1:
+                    features[index, at] = _L_PROSE + 6 + mark
+                    at += 1
             before += core[index]
             previous = 1 if core[index] else 0
         else:

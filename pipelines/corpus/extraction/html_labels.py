@@ -28,13 +28,30 @@ CHANGES: Final = (
     "kept, then left out", "kept, then left out: alike",
 )  # fmt: skip
 
-_CODE, _TABLE, _LIST, _DEFINITIONS, _TITLE, _SMALL_HEADING, _ITEM, _CELL, _ROW = (
+_CODE, _TABLE, _LIST, _DEFINITIONS, _TITLE, _HEADING, _SMALL_HEADING, _ITEM, _CELL, _ROW = (
     GROUPS.index(name)
-    for name in ("code", "table", "list", "definitions", "title", "small heading", "item", "cell", "row")
+    for name in (
+        "code",
+        "table",
+        "list",
+        "definitions",
+        "title",
+        "heading",
+        "small heading",
+        "item",
+        "cell",
+        "row",
+    )
 )
+_IS_DATA: Final = np.isin(GROUPS, ("code", "item", "cell", "definition"))
+"""Groups whose texts may be short and yet something to read."""
 LEAST_LETTERS: Final = 1000
 LEAST_SHARE: Final = 0.2
 LEAST_PROSE: Final = 0.3
+LEAST_OWN: Final = 0.5
+MOSTLY_PROSE: Final = 0.8
+SHORT, LEAST_OF_SHORT = 600, 0.7
+"""Letters of a page that has hardly any, so that little of it stands around its text, and the share that is kept."""
 PLAIN_LETTERS: Final = 20
 SMALL: Final = 200
 LIFTS: Final = 8
@@ -169,24 +186,33 @@ def keep(blocks: Blocks, weights: Array = WEIGHTS, changes: Array = CHANGE_WEIGH
     """The blocks of the main content, 1 for kept.
 
     A page is never left with next to nothing: below `LEAST_PROSE` of the prose or `LEAST_SHARE` of the letters outside
-    of suspects, texts that are more than links are lifted, step by step. Where fewer than `SMALL` letters are kept of a
+    of suspects, texts that are more than links are lifted, step by step; so they are below `LEAST_OWN` of the letters
+    outside of suspects and links where less than `MOSTLY_PROSE` of these is prose: articles hold more of them than that
+    (94 % of the benchmark's do, the others stand among other prose), lists of people, tables and home pages have
+    little prose to go by. Where fewer than `SMALL` letters are kept of a
     page that has five times as many, it is a list of links, or calls itself frame: then all but the frame's texts stay,
     else all prose, else all.
     """
     unary = scores(blocks.features, blocks.many, weights)
     leaf = blocks.leaf == 1
     inner = leaf & (blocks.suspect == 0)
-    plain = inner & (blocks.letters - blocks.linked >= PLAIN_LETTERS)
+    own = blocks.letters - blocks.linked
+    whole, prose = int(own[inner].sum()), int(blocks.prose[inner].sum())
+    least_own = LEAST_OWN * whole if prose < MOSTLY_PROSE * whole else 0.0
+    if whole < SHORT:
+        least_own = LEAST_OF_SHORT * whole
     least = max(
         min(LEAST_LETTERS, LEAST_SHARE * int(blocks.letters[inner].sum())),
-        LEAST_PROSE * int(blocks.prose[inner].sum()),
+        LEAST_PROSE * prose,
     )
     for _ in range(LIFTS + 1):
         labels = best_labels(unary, blocks, changes)
-        letters = int(blocks.letters[leaf & (labels == 1)].sum())
-        if letters >= least:
+        kept = leaf & (labels == 1)
+        if int(blocks.letters[kept].sum()) >= least and int(own[kept & inner].sum()) >= least_own:
             break
-        unary += LIFT * plain
+        unary += LIFT * (
+            inner & ((own >= PLAIN_LETTERS) | ((own * 2 > blocks.letters) & (_IS_DATA[blocks.group] | (whole < SHORT))))
+        )
     _complete(labels, blocks.parent, blocks.leaf, blocks.group, blocks.letters, blocks.linked, blocks.suspect)
     small = min(SMALL, LEAST_SHARE * int(blocks.letters[leaf].sum()))
     for more in (leaf & (blocks.suspect != 1), leaf & (blocks.prose > 0), leaf):
@@ -197,11 +223,23 @@ def keep(blocks: Blocks, weights: Array = WEIGHTS, changes: Array = CHANGE_WEIGH
 
 
 @njit(cache=True, nogil=True)
+def _kept_beyond_headings(block, beside, group, labels):  # type: ignore[no-untyped-def]
+    """Whether the next block of a chain of neighbours that is no heading, or a heading before it, is kept."""
+    while block >= 0:
+        if labels[block] == 1:
+            return True
+        if not _HEADING <= group[block] <= _SMALL_HEADING:
+            return False
+        block = beside[block]
+    return False
+
+
+@njit(cache=True, nogil=True)
 def _complete(labels, parent, leaf, group, letters, linked, suspect):  # type: ignore[no-untyped-def]
     """Code, tables and lists that stand in kept text belong to it, whatever they look like alone; in place.
 
-    Code needs a kept neighbour on one side, tables and lists on both (a table may be the last of its section); wrappers
-    that hold nothing else stand for them.
+    Code needs a kept neighbour on one side, tables and lists on both (a table may be the last of its section), headings
+    below the first between; wrappers that hold nothing else stand for them. A heading between kept neighbours is kept.
     A heading at the end, with nothing kept behind it, goes.
     """
     count = len(labels)
@@ -233,12 +271,22 @@ def _complete(labels, parent, leaf, group, letters, linked, suspect):  # type: i
         outer = block
         while parent[outer] >= 0 and letters[parent[outer]] == letters[block]:
             outer = parent[outer]
-        previous = before[outer] >= 0 and labels[before[outer]] == 1
-        following = after[outer] >= 0 and labels[after[outer]] == 1
+        previous = _kept_beyond_headings(before[outer], before, group, labels)
+        following = _kept_beyond_headings(after[outer], after, group, labels)
         closing = kind == _TABLE and after[outer] < 0
         if (previous and (following or closing)) or (code and (previous or following)):
             inside[block] = 1
             labels[block] = 1
+    for block in range(count):
+        above = parent[block]
+        if above >= 0 and inside[above] == 2:
+            inside[block], labels[block] = 2, 1
+        elif _HEADING <= group[block] <= _SMALL_HEADING and not leaf[block] and not labels[block]:
+            if suspect[block] or linked[block] * 2 > letters[block] or letters[block] == 0:
+                continue
+            following = after[block] >= 0 and labels[after[block]] == 1
+            if following and _kept_beyond_headings(before[block], before, group, labels):
+                inside[block], labels[block] = 2, 1
     for block in range(count - 1, -1, -1):
         if leaf[block] and labels[block] and letters[block]:
             if group[block] < _TITLE or group[block] > _SMALL_HEADING:

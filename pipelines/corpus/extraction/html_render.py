@@ -5,6 +5,7 @@
 - A table of data (rows of two cells or more, nothing but text in them) has a line a row, cells parted by ` | `; a table
   for layout is read as blocks.
 - `<pre>` keeps line breaks and indentation. A formula is its TeX between `$` where the page has it, else its text.
+- Readings beside characters (`<rt>`) and links to edit a section are left out.
 - No-break spaces are spaces; lines of white space are empty; of several empty lines one stays.
 
 Linear in the bytes of the page, one pass.

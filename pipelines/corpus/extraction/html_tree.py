@@ -112,6 +112,7 @@ _SCRIPT, _IMG, _MATH, _SVG, _TITLE, _ANNOTATION, _DIV, _ADDRESS = (
 _VOID, _BLOCK, _RAW, _PART, _HEADING, _META = (
     int(kind) for kind in (Kind.VOID, Kind.BLOCK, Kind.RAW, Kind.TABLE_PART, Kind.HEADING, Kind.METADATA)
 )
+_BARRED, _TEMPLATE = int(Kind.BARRED), TAGS["template"]
 _SUPPRESSED = int(SUPPRESSED)
 
 
@@ -282,12 +283,14 @@ def _build(  # type: ignore[no-untyped-def]
             if this in (_BODY, _HTML):
                 continue
             part = kind & _PART
+            # What is no text ends at its end tag, whatever is open in it: nothing behind it may be lost with it.
+            through = this == _TEMPLATE or kind & _BARRED
             index = top - 1
             while index >= 0 and open_name[index] != name:
-                if open_tag[index] == _TABLE or (not part and open_kind[index] & _PART):
+                if not through and (open_tag[index] == _TABLE or (not part and open_kind[index] & _PART)):
                     index = -1
                     break
-                if not (kind & _BLOCK) and this != _A and open_kind[index] & _BLOCK:
+                if not through and not (kind & _BLOCK) and this != _A and open_kind[index] & _BLOCK:
                     index = -1
                     break
                 index -= 1

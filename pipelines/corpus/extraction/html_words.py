@@ -29,31 +29,38 @@ class Kind(IntFlag):
     """A blank line stands before and after it."""
 
 
-_KINDS: Final = {
-    Kind.VOID | Kind.METADATA: "base link meta basefont bgsound",
-    Kind.VOID: "area br col embed img input keygen param source track wbr frame",
-    Kind.VOID | Kind.BLOCK | Kind.PARAGRAPH: "hr",
-    Kind.RAW | Kind.METADATA | Kind.BARRED: "script style title noscript",
-    Kind.RAW | Kind.BARRED: "textarea iframe noembed noframes xmp",
-    Kind.METADATA: "head template",
-    Kind.BLOCK: (
+_KINDS: Final = (
+    (Kind.VOID | Kind.METADATA, "base link meta basefont bgsound"),
+    (Kind.VOID, "area br col embed img input keygen param source track wbr frame"),
+    (Kind.VOID | Kind.BLOCK | Kind.PARAGRAPH, "hr"),
+    (Kind.RAW | Kind.METADATA | Kind.BARRED, "script style title noscript"),
+    (Kind.RAW | Kind.BARRED, "textarea iframe noembed noframes xmp"),
+    (Kind.METADATA, "head template"),
+    (
+        Kind.BLOCK,
         "html body div main article section header footer nav aside address center details summary dialog dir fieldset "
-        "form li dt dd menu hgroup search frameset legend figcaption figure"
+        "form li dt dd menu hgroup search frameset legend figcaption figure",
     ),
-    Kind.BLOCK | Kind.PARAGRAPH: "p blockquote ul ol dl pre listing plaintext",
-    Kind.BLOCK | Kind.HEADING | Kind.PARAGRAPH: "h1 h2 h3 h4 h5 h6",
-    Kind.BLOCK | Kind.TABLE_PART | Kind.PARAGRAPH: "table",
-    Kind.BLOCK | Kind.TABLE_PART: "caption tbody thead tfoot tr td th",
-    Kind.BLOCK | Kind.BARRED: "select optgroup option datalist",
-    Kind.BARRED: "button svg canvas audio video object map progress meter rp",
-    Kind(0): "text a b i u s em strong small big font tt code kbd samp var sub sup span q cite abbr time math "
-    "annotation label ins del mark",
-}
-_NAMES: Final = ("unknown", *(name for names in _KINDS.values() for name in names.split()))
+    (Kind.BLOCK | Kind.PARAGRAPH, "p blockquote ul ol dl pre listing plaintext"),
+    (Kind.BLOCK | Kind.HEADING | Kind.PARAGRAPH, "h1 h2 h3 h4 h5 h6"),
+    (Kind.BLOCK | Kind.TABLE_PART | Kind.PARAGRAPH, "table"),
+    (Kind.BLOCK | Kind.TABLE_PART, "caption tbody thead tfoot tr td th"),
+    (Kind.BLOCK | Kind.BARRED, "select optgroup option datalist"),
+    (Kind.BARRED, "button svg canvas audio video object map progress meter rp"),
+    (
+        Kind(0),
+        "text a b i u s em strong small big font tt code kbd samp var sub sup span q cite abbr time math "
+        "annotation label ins del mark",
+    ),
+    (Kind.BARRED, "rt rtc"),
+)
+"""New names go last: compiled kernels of other modules have the numbers of the elements in their caches, which only a
+change of their own file renews."""
+_NAMES: Final = ("unknown", *(name for _, names in _KINDS for name in names.split()))
 TAGS: Final = {name: number for number, name in enumerate(_NAMES)}
 """Numbers of the elements; `text` is a text node, `unknown` an element of any other name."""
 TAG_KINDS: Final = np.array(
-    [0, *(int(kind) for kind, names in _KINDS.items() for _ in names.split())],
+    [0, *(int(kind) for kind, names in _KINDS for _ in names.split())],
     np.int32,
 )
 
@@ -102,7 +109,7 @@ HINTS: Final = {
     BODY: "article* body* content* entry* post story* text* main* blog* prose markdown* paragraph* copy lead* "
     "documentation document* wiki* page section chapter message*",
     HIDDEN: "hidden hide visuallyhidden* offscreen invisible noprint screenreader* sronly",
-    SUPPRESSED: "linenos* lineno linenumber* linenumbers*",
+    SUPPRESSED: "linenos* lineno linenumber* linenumbers* editsection*",
     BIO: "bio* about authorbio* authorbox* profile* contributor* writer*",
 }
 ROLES: Final = {

@@ -62,13 +62,15 @@ def shingles(text: str) -> Counter[tuple[str, ...]]:
     return Counter(tuple(words[at : at + 4]) for at in range(max(1, len(words) - 3)))
 
 
+def shingle_precision_recall(gold: str, found: str) -> tuple[float, float]:
+    """Of the 4-gram shingles of one page."""
+    wanted, got = shingles(gold), shingles(found)
+    common = sum((wanted & got).values())
+    return common / sum(got.values()), common / sum(wanted.values())
+
+
 def shingle_f1(pairs: list[tuple[str, str]]) -> float:
     """F1 of mean precision and mean recall over 4-gram shingles, as the article-extraction benchmark computes it."""
-    precision = recall = 0.0
-    for gold, found in pairs:
-        wanted, got = shingles(gold), shingles(found)
-        common = sum((wanted & got).values())
-        precision += common / sum(got.values())
-        recall += common / sum(wanted.values())
-    precision, recall = precision / len(pairs), recall / len(pairs)
+    each = [shingle_precision_recall(gold, found) for gold, found in pairs]
+    precision, recall = (sum(values) / len(pairs) for values in zip(*each, strict=True))
     return 2 * precision * recall / (precision + recall)

@@ -23,14 +23,14 @@ def real_pages() -> list[GoldPage]:
 
 
 def test_quality_on_real_pages() -> None:
-    """0.967 on all, 0.961 on the half that was not fitted; trafilatura 2.3.1 has 0.960 on all."""
+    """0.970 on all, 0.967 on the half that was not fitted; trafilatura 2.3.1 has 0.960 and 0.973."""
     pages = real_pages()
     assert len(pages) == 181
     found = {page.url: extract_page(page.html.encode(), CONFIG) for page in pages}
     pairs = {page: (page.text, text.text) for page in pages if isinstance(text := found[page.url], Page)}
     assert len(pairs) == 181
-    assert shingle_f1(list(pairs.values())) > 0.96
-    assert shingle_f1([pair for page, pair in pairs.items() if not page.fitted]) > 0.955
+    assert shingle_f1(list(pairs.values())) > 0.965
+    assert shingle_f1([pair for page, pair in pairs.items() if not page.fitted]) > 0.96
 
 
 def test_pages_of_other_kinds_and_languages_keep_their_text() -> None:
