@@ -11,6 +11,7 @@ decision is made from the counts: the text of a kept document stays whole.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -67,7 +68,8 @@ def c4_counts(block: TextBlock, words: Words, split: Spans, flags: U16, min_word
     result = np.zeros((len(block.offsets) - 1, len(C4_COUNTS)), np.int64)
     _c4_counts(
         block.characters, flags, abbreviations(), words.offsets, words.starts, words.flags, split.offsets,
-        split.starts, split.stops, phrase_table(_PHRASES), phrase_table(_CITATIONS), min_words, max_word, result,
+        split.starts, split.stops, phrase_table(_PHRASES), _pairs(), phrase_table(_CITATIONS), min_words, max_word,
+        result,
     )  # fmt: skip
     return result
 
@@ -77,6 +79,13 @@ def phrase_table(phrases: Sequence[str]) -> U32:
     table = np.zeros((len(phrases), max(map(len, phrases)) + 1), np.uint32)
     for row, phrase in enumerate(phrases):
         table[row, : len(phrase)] = [ord(character) for character in phrase]
+    return table
+
+
+@cache
+def _pairs() -> U8:
+    table = np.zeros(1 << 14, np.uint8)
+    table[[ord(phrase[0]) << 7 | ord(phrase[1]) for phrase in _PHRASES]] = 1
     return table
 
 
@@ -121,17 +130,25 @@ def _citation(characters: U32, flags: U16, index: int, stop: int, citations: U32
 
 
 @njit(cache=True, nogil=True)
-def _findings(line: U32, length: int, phrases: U32) -> int:
-    """Bits of what the line holds: lorem ipsum, javascript, a policy phrase, a curly bracket."""
+def _findings(line: U32, length: int, phrases: U32, pairs: U8) -> int:
+    """Bits of what the line holds: lorem ipsum, javascript, a policy phrase, a curly bracket.
+
+    `pairs[128 * a + b]` is 1 where a phrase begins with the letters a and b: a phrase is tried at 2 % of all places.
+    """
     found = 0
+    before = np.uint32(0)
     for index in range(length):
         code = lower(line[index])
+        if code > 0x7F:
+            before = np.uint32(0)
+            continue
         if code == 0x7B:
             found |= _CURLY
-        elif code == 0x6C or code == 0x6A or code == 0x74 or code == 0x70 or code == 0x63 or code == 0x75:
+        if pairs[(before << np.uint32(7)) | code]:
             for row in range(len(phrases)):
-                if phrases[row, 0] == code and matches(line, index, length, phrases[row]):
+                if matches(line, index - 1, length, phrases[row]):
                     found |= _LOREM if row == 0 else _JAVASCRIPT if row == 1 else _POLICY
+        before = code
     return found
 
 
@@ -159,7 +176,8 @@ def _sentences_of(line: U32, length: int, flags: U16, table: U64) -> int:
 @njit(cache=True, nogil=True)
 def _c4_counts(
     characters: U32, flags: U16, table: U64, word_offsets: I64, word_starts: I32, kinds: U8, line_offsets: I64,
-    line_starts: I32, line_stops: I32, phrases: U32, citations: U32, min_words: int, max_word: int, result: I64,
+    line_starts: I32, line_stops: I32, phrases: U32, pairs: U8, citations: U32, min_words: int, max_word: int,
+    result: I64,
 ) -> None:  # fmt: skip
     text = np.empty(256, np.uint32)
     for document in range(len(line_offsets) - 1):
@@ -193,7 +211,7 @@ def _c4_counts(
                 word += 1
             _judge(
                 text, length, flags, table, kinds, first_word, word, cited >= 0, chunks, longest > max_word, min_words,
-                _findings(text, length, phrases), row,
+                _findings(text, length, phrases, pairs), row,
             )  # fmt: skip
 
 
