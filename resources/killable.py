@@ -7,7 +7,7 @@ repeated item by item in a new one; the item that dies again is answered with `S
 While the child computes, the caller reads ahead one bundle.
 
 Processor time, not time on the clock, so that a busy machine stops nobody; a child that neither computes nor answers
-is killed after `STILL` times its limits. A bundle of 1 MB costs 0.6 ms (`arena`), a death about 2 s.
+is killed after `STILL` times its limits. A bundle of 4 MB costs 3 ms (`arena`), a death about 2 s.
 The child ends when the pipe to its owner does: at once when idle, else when its item ends or meets its limits; and
 after `IDLE_SECONDS` without work, so that its memory is there for the next stage.
 """
@@ -35,7 +35,7 @@ START_SECONDS: Final = 300.0
 """For the imports and the compilation of kernels in the child's first moments, on a machine that never ran them."""
 IDLE_SECONDS: Final = 10.0
 BUNDLE_ITEMS: Final = 64
-BUNDLE_BYTES: Final = 1 << 20
+BUNDLE_BYTES: Final = 4 << 20
 _CHILD: Final = """
 import sys
 sys.path[:] = sys.argv[3:]

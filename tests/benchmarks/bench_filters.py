@@ -6,10 +6,12 @@
 documents.)
 
 Each side is a process of its own that is asked in turn, `--rounds` times, after one run of each that is not counted;
-the ratio is that of each pair, printed as median [least - greatest]. Per core: processor seconds of one process. Two
-workers: seconds on the wall, two processes a side with half of the documents each. Ours is always the full set of
-signals and every verdict, with `unspaced: runs`, the segmentation that is comparable; datatrove's chain exits early, as
-it does in use. Documents: every n-th of the six domains of the mixture, `--megabytes` in all.
+the ratio is that of each pair, printed as median [least - greatest]. A faster side repeats its work until it has had
+`LEAST_SECONDS` and gives the mean, so that both see the same weather. Per core: both sides held to the same one core,
+processor seconds of the process and its children. Two workers: all cores, seconds on the wall, two processes a side
+with half of the documents each. Ours is always the full set of signals and every verdict, with `unspaced: runs`, the
+segmentation that is comparable; datatrove's chain exits early, as it does in use. Documents: every n-th of the six
+domains of the mixture, `--megabytes` in all.
 
 1. *verdicts*: each of the 32 rules alone on each document as it came; the ratio counts when every rule agrees on 99 %.
 2. *chain*: text to verdicts, word segmentation on both sides.
@@ -55,6 +57,9 @@ EXTRACTION = ExtractionConfig()
 RULES = [rule for name in ("gopher", "c4_any_ending", "fineweb", "c4") for rule in PRESETS[name]]
 CHAIN = [rule for name in ("gopher", "c4_any_ending", "fineweb") for rule in PRESETS[name]]
 PEERS = Path(__file__).parent
+CORES = set(psutil.Process().cpu_affinity())
+REPEATED = {"chain", "rules", "archive", "archive_here"}
+LEAST_SECONDS = 3.0
 WANTED = 0.99
 
 
@@ -63,6 +68,12 @@ class Side:
 
     def __init__(self, command: Sequence[str]) -> None:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.hold_to({min(CORES)})
+
+    def hold_to(self, cores: set[int]) -> None:
+        """Let the process and its children run on these cores only."""
+        for process in (parent := psutil.Process(self.process.pid), *parent.children(recursive=True)):
+            process.cpu_affinity(list(cores))
 
     def send(self, command: str) -> None:
         assert self.process.stdin is not None
@@ -131,9 +142,11 @@ def serve() -> None:
     for command in sys.stdin:
         name, _, argument = command.strip().partition(" ")
         side.prepare(name, argument)
-        start, wall = processor_seconds(), time.perf_counter()
-        kept = side.run(name, argument)
-        seconds, wall = processor_seconds() - start, time.perf_counter() - wall
+        start, wall, repeats, kept = processor_seconds(), time.perf_counter(), 0, 0
+        while not repeats or (name in REPEATED and time.perf_counter() - wall < LEAST_SECONDS):
+            kept = side.run(name, argument)
+            repeats += 1
+        seconds, wall = (processor_seconds() - start) / repeats, (time.perf_counter() - wall) / repeats
         peak = high_water()
         print(json.dumps({"seconds": seconds, "wall": wall, "kept": kept, "peak": peak}), flush=True)
 
@@ -206,17 +219,17 @@ def paired(
 def two_workers(
     megabytes: float, rounds: int, ours: Sequence[Side], peers: Sequence[Side], command: str, label: str
 ) -> None:
-    """Print the ratio of seconds on the wall for a command that both processes of a side get at once."""
+    """Print the ratio of seconds on the wall, of the slower of a side's two processes, which get a command at once."""
     times: tuple[list[float], list[float]] = ([], [])
+    for side in (*ours, *peers):
+        side.hold_to(CORES)
     for number in range(rounds + 1):
         for slot, sides in enumerate((ours, peers)):
-            start = time.perf_counter()
             for side in sides:
                 side.send(command)
-            for side in sides:
-                side.answer()
+            walls = [side.answer()["wall"] for side in sides]
             if number:
-                times[slot].append(time.perf_counter() - start)
+                times[slot].append(max(walls))
     ratios = [theirs / own for own, theirs in zip(*times, strict=True)]
     rates = [spread([megabytes / seconds for seconds in side], 2) for side in times]
     print(f"{label:<22} ours {rates[0]} MB/s, peer {rates[1]} MB/s on the wall: ratio {spread(ratios)}")
@@ -270,6 +283,7 @@ def bench(peer: str, juicer: str | None, megabytes: float, rounds: int, folder: 
     if juicer:
         nearest = [Side([juicer, str(PEERS / "juicer_peer.py")]) for _ in range(2)]
         extra = Side(own)
+        ours.hold_to({min(CORES)})
         ours.ask(f"load {whole}")
         nearest[0].ask(f"load {whole}")
         paired("data-juicer, one core", size, rounds, ours, nearest[0], ("chain", "chain"), "seconds")
