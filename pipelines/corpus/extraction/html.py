@@ -7,7 +7,7 @@ says what is main content (`html_labels`). Step 4: that is written as text (`htm
 `Refusal` with its reason. Every step is linear in the bytes.
 
 Measured on the 181 pages of the article-extraction benchmark: F1 (4-gram shingles) 0.970 (0.967 on the hosts that
-were not fitted, 0.969 by cross-validation on the others), 125 MB/s on one core, decoding included. The commands are
+were not fitted, 0.969 by cross-validation on the others), 200 MB/s on one core, decoding included. The commands are
 `python -m tests.benchmarks.bench_extraction` (against trafilatura and resiliparse) and `fit_extraction`.
 """
 
