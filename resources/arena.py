@@ -10,6 +10,7 @@ import mmap
 import os
 import pickle
 import tempfile
+import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ class Arena:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
+        self._closing = weakref.finalize(self, os.close, descriptor)
         self._map: mmap.mmap | None = None
         self._used = 0
 
@@ -30,7 +32,7 @@ class Arena:
         if self._map is not None:
             self._map.close()
         self._map = None
-        os.close(self.descriptor)
+        self._closing()
 
     def dumps(self, value: object) -> bytes:
         """`value` for a pipe; its large byte strings are in the arena until the next call."""

@@ -26,11 +26,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
+import psutil
+
 from resources.arena import Arena, new_arena
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 STILL: Final = 30
+STILL_SECONDS: Final = 0.1
+"""A child that used less processor time than this while it was waited for is standing still."""
 START_SECONDS: Final = 300.0
 """For the imports and the compilation of kernels in the child's first moments, on a machine that never ran them."""
 IDLE_SECONDS: Final = 10.0
@@ -123,9 +127,9 @@ class KillableProcess(Generic[Item, Result]):
         pipe, process = self._pipe, self._process
         assert pipe is not None and process is not None
         try:
-            if not pipe.poll(STILL * self._limits.seconds * items):
+            if not self._answered(pipe, process.pid, items):
                 self.close()
-                return Stopped("time", f"no answer for {STILL} times {self._limits.seconds} s")
+                return Stopped("time", f"no answer and no work for {STILL} times {self._limits.seconds} s")
             answers = pipe.recv()
         except (EOFError, OSError):
             code = process.wait()
@@ -139,6 +143,19 @@ class KillableProcess(Generic[Item, Result]):
             raise answers
         found: list[Result | Stopped] = answers
         return found
+
+    def _answered(self, pipe: "Connection[Any, Any]", pid: int, items: int) -> bool:
+        """Wait for the answers to a bundle; False for a child that stands still, or takes longer than all its items."""
+        with contextlib.suppress(psutil.Error):  # a child that is gone is seen by the read that follows
+            used = _processor_seconds(pid)
+            for _ in range(items):
+                if pipe.poll(STILL * self._limits.seconds):
+                    return True
+                before, used = used, _processor_seconds(pid)
+                if used - before < STILL_SECONDS:
+                    return False
+            return False
+        return True
 
     def _started(self) -> "tuple[Connection[Any, Any], Arena]":
         if (
@@ -179,6 +196,11 @@ class KillableProcess(Generic[Item, Result]):
                 )
             )
         return ours, arena
+
+
+def _processor_seconds(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def _bundles(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:

@@ -41,6 +41,7 @@ from pipelines.corpus.filters.ngram_lm.estimate import KNESER_NEY
 from pipelines.corpus.filters.ngram_lm.model import BACKOFF_SCORES
 from pipelines.corpus.filters.ngram_lm.train import NGRAM_TRAINING
 from pipelines.corpus.filters.ngram_lm.words import ALGORITHMS as WORDS
+from pipelines.corpus.filters.paragraphs import PARAGRAPHS
 from pipelines.corpus.filters.topics.subset import SUBSET
 from pipelines.corpus.filters.topics.terms import ALGORITHMS as TERMS
 from pipelines.evaluation.checkpoint_perplexity import CHECKPOINT_PERPLEXITY
@@ -177,7 +178,7 @@ _KINDS: dict[str, tuple[str, tuple[Algorithm, ...], tuple[str, ...], _Make]] = {
     ),
     "quantile_bands": (
         "Where signals of clean texts lie, language by language, and what share of the pool lies outside.",
-        (EXAMPLE_SETS, QUANTILE_BANDS, *statistics.ALGORITHMS, surface.SURFACE, LANGUAGE),
+        (EXAMPLE_SETS, QUANTILE_BANDS, *statistics.ALGORITHMS, surface.SURFACE, LANGUAGE, PARAGRAPHS),
         ("bounds",),
         make_bands,
     ),

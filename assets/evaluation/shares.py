@@ -6,7 +6,6 @@ same batches, reads nothing twice.
 
 from collections.abc import Iterable
 
-from assets.corpus.filters import families
 from assets.model.lineage import upstream
 from pipelines.core.artifacts import Artifact, read_table
 from pipelines.evaluation.shares import SHARED, SHARES, Share, of_source, shares_part, summed
@@ -17,7 +16,7 @@ from resources.stages import Action, Family
 def batch_shares(mill: Mill, asset: str, kept: Artifact, signals: Artifact | None) -> list[Share]:
     """Of one batch; `kept` are its token arrays, or its clean documents where nothing is tokenized."""
     key = kept.manifest.partition or ""
-    computed = [] if signals is None else _families(mill, key, signals)
+    computed = [] if signals is None else _families(signals)
     if signals is None or not computed:
         return []
     arrays = any("train_index" in part.files for part in kept.parts)
@@ -31,10 +30,10 @@ def batch_shares(mill: Mill, asset: str, kept: Artifact, signals: Artifact | Non
     return of_source(tables, source.domain, key.partition(".")[0])
 
 
-def _families(mill: Mill, key: str, signals: Artifact) -> list[str]:
-    """Families with shares that the project has and that these signals, which may be older, were computed with."""
+def _families(signals: Artifact) -> list[str]:
+    """Families with shares that these signals, which may be older than the project file, were computed with."""
     there = {role for part in signals.parts for role in part.files}
-    return [family for family in SHARED if family in there and family in families(mill.project, key)]
+    return [family for family in SHARED if family in there]
 
 
 def current_signals(mill: Mill, arrays: Artifact) -> Artifact | None:

@@ -20,6 +20,8 @@ def behave(item: str) -> str:
             pass
     if item == "eat":
         return str(len(bytearray(4 << 30)))
+    if item == "sleep":
+        time.sleep(60)
     if item == "die":
         os.kill(os.getpid(), signal.SIGSEGV)
     if item == "raise":
@@ -56,6 +58,18 @@ def test_bad_items_cost_their_own_limit(process: KillableProcess[str, str]) -> N
     assert time.monotonic() - started < 120
     assert answers[1] == Stopped("time", "more than 1 s of processor time")
     assert list(process.map(["e"], len)) == ["E"]
+
+
+def test_a_child_that_stands_still_is_not_waited_for(
+    process: KillableProcess[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert list(process.map(["a"], len)) == ["A"]
+    monkeypatch.setattr("resources.killable.STILL", 1)
+    started = time.monotonic()
+    answers = list(process.map(["a", "sleep", *"bcdefgh"], len))
+    assert answers[1] == Stopped("time", "no answer and no work for 1 times 1 s")
+    assert [*answers[:1], *answers[2:]] == [item.upper() for item in "abcdefgh"]
+    assert time.monotonic() - started < 40
 
 
 def test_a_defect_is_raised_here(process: KillableProcess[str, str]) -> None:

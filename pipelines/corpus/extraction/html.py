@@ -38,7 +38,7 @@ from pipelines.corpus.extraction.html_words import (
     TAGS,
 )
 
-EXTRACTION: Final = Algorithm("html_extraction", 3)
+EXTRACTION: Final = Algorithm("html_extraction", 4)
 MAX_TITLE_CHARACTERS: Final = 500
 MAX_LANGUAGE_CHARACTERS: Final = 35
 """The longest language tag that RFC 5646 asks programs to hold."""

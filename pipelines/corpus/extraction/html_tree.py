@@ -390,7 +390,7 @@ def _build(  # type: ignore[no-untyped-def]
                 count += 1
             at = find_byte(page, words, at, 62) + 1
             continue
-        if kind & _VOID or (foreign and closed_itself) or top >= MAX_DEPTH:
+        if kind & _VOID or (closed_itself and (foreign or this in (_SVG, _MATH))) or top >= MAX_DEPTH:
             continue
         open_node[top], open_name[top], open_tag[top], open_kind[top] = count - 1, name, this, kind
         links += 1 if this == _A else 0

@@ -54,8 +54,6 @@ _KINDS: Final = (
     ),
     (Kind.BARRED, "rt rtc"),
 )
-"""New names go last: compiled kernels of other modules have the numbers of the elements in their caches, which only a
-change of their own file renews."""
 _NAMES: Final = ("unknown", *(name for _, names in _KINDS for name in names.split()))
 TAGS: Final = {name: number for number, name in enumerate(_NAMES)}
 """Numbers of the elements; `text` is a text node, `unknown` an element of any other name."""

@@ -14,7 +14,6 @@ Cost: as the lists of `keywords`.
 """
 
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -29,7 +28,7 @@ from pipelines.core.fingerprint import Algorithm, digest_file
 from pipelines.core.parts import PartResult
 from pipelines.core.seeds import derive
 from pipelines.corpus.filters.config import BadWordsConfig
-from pipelines.corpus.filters.keywords import SHOWN_CHARACTERS, SHOWN_TERMS, KeywordListError, file_lines, occurrences
+from pipelines.corpus.filters.keywords import KeywordListError, file_lines, occurrences, shown_terms
 
 BAD_WORDS: Final = Algorithm("bad_words", 1)
 ALGORITHMS: Final = (BAD_WORDS,)
@@ -49,7 +48,10 @@ def declared(config: BadWordsConfig, folder: Path) -> BadWordsConfig:
     """
     if not folder.is_dir():
         raise KeywordListError(f"there is no folder of bad words {folder}: paths are relative to the project file")
-    paths = {found[1]: path for path in sorted(folder.iterdir()) if (found := _LIST.fullmatch(path.name))}
+    named = [(found[1], path) for path in sorted(folder.iterdir()) if (found := _LIST.fullmatch(path.name))]
+    paths = dict(named)
+    if len(paths) < len(named):
+        raise KeywordListError(f"the folder of bad words {folder} has two lists of one language: leave one of them")
     if not paths:
         raise KeywordListError(f"the folder of bad words {folder} has no list: files are named `en`, `zh` or `zh.txt`")
     digests = {language: digest_file(path) for language, path in paths.items()}
@@ -75,7 +77,7 @@ def bad_words_part(tables: Mapping[str, pa.Table], config: BadWordsConfig) -> Pa
         texts = documents["text"].take(pa.array(rows)).to_pylist()
         for row, counted in zip(rows, _hits(texts, name, config), strict=True):
             hits[row] = counted.total()
-            terms[row] = _shown(counted)
+            terms[row] = shown_terms(counted)
     draws = [_draw(key, identity) for identity in documents["id"].to_pylist()]
     columns: dict[str, Any] = {field.name: documents.column(field.name) for field in ATTRIBUTE_KEYS}
     for (column, kind), values in zip(BAD_WORDS_TYPES.items(), (hits, lists, terms, draws), strict=True):
@@ -123,8 +125,3 @@ def _word(character: str) -> bool:
 def _draw(key: bytes, identity: bytes) -> float:
     number = int.from_bytes(hashlib.blake2b(identity, digest_size=8, key=key).digest(), "little")
     return (number >> 11) / 2.0**53
-
-
-def _shown(counted: Counter[str]) -> str | None:
-    top = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_TERMS]
-    return json.dumps({term[:SHOWN_CHARACTERS]: count for term, count in top}, ensure_ascii=False) if top else None

@@ -236,15 +236,15 @@ def _text_columns(name: str, texts: pl.Series, wanted: KeywordList) -> dict[str,
     if wanted.allow and hit:
         allowed = tuple(sorted({_fold(term) for term in wanted.allow}))
         shelters = dict(zip(hit, occurrences(texts[hit], allowed), strict=True))
-    hits, distinct, characters, shown = [0] * len(texts), [0] * len(texts), [0] * len(texts), [None] * len(texts)
+    hits, distinct, characters = [0] * len(texts), [0] * len(texts), [0] * len(texts)
+    shown: list[str | None] = [None] * len(texts)
     for number in hit:
         counted = Counter(find_terms(texts[number], found[number] or (), shelters.get(number) or ()))
         if not counted:
             continue
         hits[number], distinct[number] = counted.total(), len(counted)
         characters[number] = sum(len(term) * count for term, count in counted.items())
-        top = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_TERMS]
-        shown[number] = json.dumps({term[:SHOWN_CHARACTERS]: count for term, count in top}, ensure_ascii=False)  # type: ignore[call-overload]
+        shown[number] = shown_terms(counted)
     counts = pl.DataFrame({"hits": hits, "characters": characters}, {"hits": pl.Int64, "characters": pl.Int64})
     lengths = texts.str.len_chars().cast(pl.Float64)
     lines = texts.str.count_matches(r"(?m)^[^\n]*\S[^\n]*$").cast(pl.Float64)
@@ -316,3 +316,9 @@ def _address(url: str) -> str:
         with suppress(UnicodeError):
             host = host.encode("idna").decode()
     return (host + unquote(parts.path).lower()).rstrip("/")
+
+
+def shown_terms(counted: Counter[str]) -> str | None:
+    """The most frequent terms with their hits as a JSON object, None for none."""
+    top = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_TERMS]
+    return json.dumps({term[:SHOWN_CHARACTERS]: count for term, count in top}, ensure_ascii=False) if top else None

@@ -29,6 +29,9 @@ DUPLICATE_SIZES: Final = (5, 6, 7, 8, 9, 10)
 CHARACTER_SIZE: Final = 13
 """The n-gram length of the Chinese web corpora (EvalWeb)."""
 
+MARK_BITS: Final = 20
+"""One MiB of marks: the size of a second cache."""
+
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _STEP = np.uint64(0xD6E8FEB86659FD93)
 
@@ -151,7 +154,7 @@ def _repeated_characters(
     result: I64,
 ) -> None:
     codes, slots = np.empty(longest, np.uint64), np.empty(longest, np.int32)
-    grams, marks = np.empty(longest, np.uint64), np.empty(1 << bits_for(8 * longest), np.uint8)
+    grams, marks = np.empty(longest, np.uint64), np.empty(1 << MARK_BITS, np.uint8)
     power = np.uint64(1)
     for _step in range(13):
         power *= _FACTOR
@@ -168,8 +171,9 @@ def _repeated_characters(
         positions = total - 12
         if positions <= 0:
             continue
-        bits = bits_for(8 * positions)
-        seen = marks[: 1 << bits]
+        bits = bits_for(positions)
+        mark_bits = min(bits + 3, MARK_BITS)
+        seen = marks[: 1 << mark_bits]
         seen[:] = 0
         rolling = np.uint64(0)
         for index in range(total):
@@ -180,15 +184,15 @@ def _repeated_characters(
                 continue
             key = rolling ^ (rolling >> np.uint64(31))
             grams[index - 12] = key
-            mark = (key * _FACTOR) >> np.uint64(64 - bits)
+            mark = (key * _FACTOR) >> np.uint64(64 - mark_bits)
             if seen[mark] < 2:
                 seen[mark] += 1
         candidates = 0
         for index in range(positions):
             key = grams[index]
-            if seen[(key * _FACTOR) >> np.uint64(64 - bits)] < 2:
+            if seen[(key * _FACTOR) >> np.uint64(64 - mark_bits)] < 2:
                 continue
-            slot = find(keys, stamps, document + 1, bits - 3, key)
+            slot = find(keys, stamps, document + 1, bits, key)
             if stamps[slot] != document + 1:
                 stamps[slot], keys[slot], counts[slot] = document + 1, key, 1
             else:

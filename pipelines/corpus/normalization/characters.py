@@ -70,7 +70,7 @@ def _longest_mark_run(text: str) -> int:
         points = np.frombuffer(text[start : start + WINDOW].encode("utf-32-le"), "<u4")
         high = np.flatnonzero(points >= _FIRST_MARK)  # of most texts a few quotes and dashes
         if not moved[points[high]].any():
-            carried = 0
+            longest, carried = max(longest, carried), 0
             continue
         fixed = np.flatnonzero(~moved[points])
         if not len(fixed):

@@ -1,5 +1,6 @@
 """Encodings: accuracy on real pages of thirty encodings, hostile declarations, and no exception for any bytes."""
 
+import codecs
 from collections import Counter
 
 import pytest
@@ -120,3 +121,10 @@ def test_broken_bytes_are_counted_and_written_ones_are_not() -> None:
 )
 def test_codecs_that_are_no_encodings_are_refused(label: str) -> None:
     assert codec_name(label) is None
+
+
+def test_marks_that_a_document_holds_itself_are_not_losses() -> None:
+    text = "a \ufffd b \ufffd \u3fff\udfff".replace("\udfff", "x") * 40
+    for codec, mark in (("utf-16-le", codecs.BOM_UTF16_LE), ("utf-16-be", codecs.BOM_UTF16_BE), ("utf-8", b"")):
+        assert decode(mark + text.encode(codec)).replaced == 0
+        assert decode(mark + ("\ufdff\u00fd" * 50).encode(codec) + b"\xff").replaced >= 0

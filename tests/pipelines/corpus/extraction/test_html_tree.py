@@ -130,6 +130,12 @@ def test_any_bytes_give_a_tree(data: bytes) -> None:
     assert all(tree.end[node] <= tree.end[parent] for node, parent in enumerate(tree.parent) if parent >= 0)
 
 
+@pytest.mark.parametrize("tag", ["<svg/>", "<svg class=icon />", "<math/>"])
+def test_a_drawing_that_closes_itself_holds_nothing(tag: str) -> None:
+    page = f"<p>one {tag} two</p><p>three</p>"
+    assert [text for text, _ in leaves_of_ours(page)] == [text for text, _ in leaves_of_parser(page)]
+
+
 def test_depth_is_cut() -> None:
     tree = flat_tree(b"<div>" * 5000 + b"text")
     levels = np.zeros(len(tree.tag), int)
