@@ -53,9 +53,14 @@ class Visitor:
         return Visit(exchange, links)
 
     def sitemap(self, url: str, delay: float) -> Visit:
-        """Fetch a sitemap; its outcome is `sitemap`, or `sitemap:<what is wrong>` with the URLs that could be read."""
+        """Fetch a sitemap; its outcome is `sitemap`, or `sitemap:<what is wrong>` with the URLs that could be read.
+
+        One that redirects is `sitemap:redirected`: unlike a page that does, it is in no archive.
+        """
         config = self._config
         exchange = self._fetcher.sitemap(url, delay=delay)
+        if exchange.outcome == "redirected":
+            return Visit(replace(exchange, outcome="sitemap:redirected", body=b"", decoded=b""), PageLinks([], 0))
         if exchange.outcome != "fetched":
             return Visit(exchange, PageLinks([], 0))
         found = parse_sitemap(exchange.decoded, url, limit=config.max_sitemap_urls, max_bytes=config.max_sitemap_bytes)
