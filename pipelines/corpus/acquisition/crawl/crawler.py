@@ -33,7 +33,7 @@ from pipelines.corpus.acquisition.crawl.scope import Scope
 from pipelines.corpus.acquisition.crawl.sitemaps import MAX_SITEMAP_DEPTH
 from pipelines.corpus.acquisition.crawl.spool import Spool
 from pipelines.corpus.acquisition.crawl.summary import CrawlSummary, Progress, crawl_log
-from pipelines.corpus.acquisition.crawl.visit import Visit, Visitor
+from pipelines.corpus.acquisition.crawl.visit import RobotsVisit, Visit, Visitor
 from pipelines.corpus.acquisition.crawl.warc import Position, WarcWriter
 
 CRAWLER: Final = Algorithm("crawler", 4)
@@ -254,8 +254,9 @@ class _Crawl:
         for flight in done:
             origin, entry = self._flights.pop(flight)
             if entry is None:
-                self._learn(origin, flight.result())
-                self._pace.end(origin, self._clock())
+                answer: RobotsVisit = flight.result()
+                self._learn(origin, answer.rules)
+                self._pace.end(origin, self._clock(), answer.retry_after)
             else:
                 visit: Visit = flight.result()
                 self._results[entry.order] = visit
@@ -273,7 +274,7 @@ class _Crawl:
         for flight, (origin, entry) in self._flights.items():
             if not flight.cancelled() and flight.exception() is None:
                 if entry is None:
-                    self._learn(origin, flight.result())
+                    self._learn(origin, flight.result().rules)
                 else:
                     self._spool.put(entry, flight.result())
 
