@@ -102,21 +102,28 @@ def _make(mill: Mill, action: Action) -> Made:
         parts, facts = _inventoried(mill, key)
     rows = sum(part.files["files"].rows or 0 for part in parts)
     check = CheckRecord(name="not_empty", passed=rows > 0, description=CHECKS["not_empty"], values={"files": rows})
-    return parts, [check, _conserved(mill, parts, facts, "urls" if crawl or selection else "found")], facts
+    work = f"crawl/{action.digest}" if crawl else f"commoncrawl/{action.digest}" if selection else None
+    return parts, [check, _conserved(mill, parts, facts, work)], facts
 
 
-def _conserved(mill: Mill, parts: list[Part], facts: Mapping[str, Any], found: str) -> CheckRecord:
+def _conserved(mill: Mill, parts: list[Part], facts: Mapping[str, Any], work: str | None) -> CheckRecord:
     """What was found, counted as it came, against what became of it, counted where it ended.
 
     A crawl's URLs and a selection's rows end in outcomes, and those that were kept end in archives, whose sizes are the
     ends of their last records. A folder's entries, counted by the walk, are each a row of `files`, a row of `skipped`,
     or left out by the patterns; and a second look, after the last file was read, finds the same entries and sizes.
+    `work` is the work folder of a crawl or selection, which stays until it is published; None for files and folders.
     """
+    found = "found" if work is None else "urls"
     counts = total_counts(tuple(parts))
     values: dict[str, Any] = {found: counts.get(found, 0)}
-    if found == "urls":
+    if work is not None:
         ended = {name: count for name, count in facts.items() if name.startswith("outcome/")}
         same = all(stored_whole(mill, part, facts) for part in parts)
+        remedy = (
+            "the archives do not hold what the outcomes say was kept: remove the folder "
+            f"work/{work} of the store, then run again to fetch it anew"
+        )
     else:
         ended = {"files": sum(part.files["files"].rows or 0 for part in parts), "left_out": counts["left_out"]}
         for part in parts:
@@ -126,11 +133,11 @@ def _conserved(mill: Mill, parts: list[Part], facts: Mapping[str, Any], found: s
         again = {name: counts[name] for name in ("found_again", "bytes", "bytes_again")}
         same = again["found_again"] == counts[found] and again["bytes_again"] == again["bytes"]
         values |= again
-    words = "" if same else "; they changed while they were sealed: let the folder come to rest, then run again"
+        remedy = "they changed while they were sealed: let the folder come to rest, then run again"
     return CheckRecord(
         name="conserved",
         passed=same and counts.get(found, 0) == sum(ended.values()),
-        description=CHECKS["conserved"] + words,
+        description=CHECKS["conserved"] + ("" if same else f"; {remedy}"),
         values={**values, **ended},
     )
 

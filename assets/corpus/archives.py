@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.core.artifacts import read_table
 from pipelines.core.manifest import Part, StoredFile
@@ -97,21 +98,15 @@ def _archived(mill: Mill, work: Path, names: Sequence[str]) -> dict[str, StoredF
 def stored_whole(mill: Mill, part: Part, facts: Mapping[str, Any]) -> bool:
     """Whether each kept URL or row has its record in an archive, and each archive of a crawl ends with its last one."""
     kept = sum(count for name, count in facts.items() if name.startswith(_KEPT))
-    sizes = dict.fromkeys(name.removeprefix("archive/") for name in part.files if name.startswith("archive/"))
-    role = "log" if "log" in part.files else "selection"
-    rows = [
-        row
-        for row in read_table(mill.store.path_of(part.files[role].object)).to_pylist()
-        if row["stored_in"] is not None
-    ]
-    if role == "selection":
-        return len(rows) == kept and {row["stored_in"] for row in rows} <= set(sizes)
-    ends: dict[int, int] = {}
-    for row in rows:
-        ends[row["stored_in"]] = max(ends.get(row["stored_in"], 0), row["stored_to"])
-    names = sorted(sizes)
-    return (
-        len(rows) == kept
-        and len(ends) == len(names)
-        and all(part.files[f"archive/{names[number]}"].bytes == end for number, end in ends.items())
-    )
+    sizes = {name: file.bytes for name, file in part.files.items() if name.startswith("archive/")}
+    crawl = "log" in part.files
+    path = mill.store.path_of(part.files["log" if crawl else "selection"].object)
+    rows = read_table(path, ["stored_in", "stored_to"] if crawl else ["stored_in"])
+    rows = rows.filter(pc.is_valid(rows["stored_in"]))
+    if not crawl:
+        return len(rows) == kept and set(pc.unique(rows["stored_in"]).to_pylist()) <= {
+            name.removeprefix("archive/") for name in sizes
+        }
+    last = rows.group_by("stored_in").aggregate([("stored_to", "max")])
+    ends = dict(zip(last["stored_in"].to_pylist(), last["stored_to_max"].to_pylist(), strict=True))
+    return len(rows) == kept and ends == dict(enumerate(sizes[name] for name in sorted(sizes)))

@@ -13,15 +13,18 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from assets.corpus import archives
 from assets.graph import all_recipes
 from assets.recipe import Recipe, produce
-from pipelines.core.artifacts import Artifact
+from pipelines.core.artifacts import Artifact, read_table
 from pipelines.corpus.acquisition.inventory import take_inventory
 from pipelines.corpus.acquisition.remote import RemoteChangedError
+from resources.fetcher import run_crawl
 from resources.home import find_home
 from resources.mill import Mill, open_mill
 from resources.store import CheckFailedError
 from tests.end_to_end.small_project import environment, write_project
+from tests.pipelines.corpus.acquisition.crawl.loopback import Reply, page, serve
 from tests.pipelines.corpus.acquisition.packed import (
     docx_members,
     epub_members,
@@ -164,6 +167,57 @@ def test_a_folder_that_changes_while_it_is_sealed_is_not_sealed(
     with pytest.raises(CheckFailedError, match="changed while they were sealed"):
         produce(mill, recipes["source_files"], "some.first")
     assert mill.store.latest("source_files", "some.first") is None
+
+
+def crawl_of(base: str, **crawl: Any) -> dict[str, Any]:
+    """A source that is a crawl of a site on loopback."""
+    own = {"allow_private_hosts": ["127.0.0.1"], "host_delays": {"127.0.0.1": 0}, "retries": 0}
+    return {"crawl": {"seeds": [f"{base}/"], **own, **crawl}, "reader": {"format": "warc"}}
+
+
+def test_a_crawl_with_a_sitemap_that_redirects_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redirects of pages are in the archives, those of sitemaps are not, and the check of both tells them apart."""
+    routes = {
+        "/": page("/old"),
+        "/old": Reply(status=301, headers={"Location": "/new"}),
+        "/new": page(text=WORDS),
+        "/map.xml": Reply(status=302, headers={"Location": "/map.txt"}),
+        "/map.txt": lambda path: Reply(f"{site.base}/listed".encode()),
+        "/listed": page(text=WORDS),
+    }
+    asked: list[Any] = []
+
+    def spy(path: Path, columns: Any = None) -> pa.Table:
+        asked.append(columns)
+        return read_table(path, columns)
+
+    monkeypatch.setattr(archives, "read_table", spy)
+    with serve(routes) as site:
+        mill, recipes = mill_of(tmp_path, {"web": crawl_of(site.base, sitemaps=[f"{site.base}/map.xml"])})
+        artifact, _, _ = produce(mill, recipes["source_files"], "web.first")
+    facts = artifact.manifest.facts
+    outcomes = {name.removeprefix("outcome/"): count for name, count in facts.items() if name.startswith("outcome/")}
+    assert outcomes == {"fetched": 3, "redirected": 1, "sitemap": 1, "sitemap:redirected": 1}
+    assert asked == [["stored_in", "stored_to"]], "of the log, only what is compared is read"
+
+
+def test_a_crawl_that_lost_a_record_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive shorter than its last record: a blocking check, with a remedy that is one for crawls."""
+
+    def torn(config: Any, work: Path, **rest: Any) -> Any:
+        summary = run_crawl(config, work, **rest)
+        with (work / summary.files[-1]).open("r+b") as stream:
+            stream.truncate(stream.seek(0, 2) - 1)
+        return summary
+
+    monkeypatch.setattr(archives, "run_crawl", torn)
+    with serve({"/": page("/a", text=WORDS), "/a": page(text=WORDS)}) as site:
+        mill, recipes = mill_of(tmp_path, {"web": crawl_of(site.base)})
+        with pytest.raises(CheckFailedError, match=r"remove the folder work/crawl/\w+ ") as failed:
+            produce(mill, recipes["source_files"], "web.first")
+    (folder,) = (tmp_path / "home").rglob("work/crawl/*")
+    assert f"work/crawl/{folder.name} " in str(failed.value)
+    assert "come to rest" not in str(failed.value)
 
 
 def test_a_remote_file_that_changed_is_refused_by_name(folder: Path, site: str, tmp_path: Path) -> None:

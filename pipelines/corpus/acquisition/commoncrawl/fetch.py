@@ -5,14 +5,15 @@ each (`ranges.verify`), ask once more for one that fails; append the members as 
 became of every row. A range that cannot be had whole is asked row by row. Results are settled in the plan's order, so
 the files are a function of the answers. Servers that are away are no property of a record: after three ranges in a row
 that got no answer, or refusals (401, 403) of three files in a row, as a server that bans us gives, the fetch stops with
-an error, nothing of those settled, and goes on there when it runs again.
+an error, nothing of those settled, and goes on there when it runs again. Files refused in an earlier run and again in
+this one are dropped with that outcome as soon as the server is seen to serve us, by an answer for anything else.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 from pipelines.corpus.acquisition.commoncrawl.config import CommonCrawlConfig
 from pipelines.corpus.acquisition.commoncrawl.errors import CommonCrawlError, FetchError
@@ -77,7 +78,9 @@ def fetch(
     }
     writer = WarcWriter(folder, prefix=PREFIX, info=info, max_bytes=config.warc_max_bytes, level=6, resume=last)
     try:
-        desk = _Desk(writer, journal, settled, tell)
+        rows = [row for item in plan[: len(events)] for row in item.rows]
+        kept = (row for row, end in zip(rows, settled, strict=True) if end.outcome.startswith(FETCHED))
+        desk = _Desk(writer, journal, settled, tell, next(kept, None))
         desk.run(config, plan[len(events) :], place)
         writer.finish()
     finally:
@@ -91,12 +94,20 @@ class _Desk:
     """Where answers are settled in the order of the plan."""
 
     def __init__(
-        self, writer: WarcWriter, journal: Journal, settled: list[Settled], tell: Callable[[int, int], None]
+        self,
+        writer: WarcWriter,
+        journal: Journal,
+        settled: list[Settled],
+        tell: Callable[[int, int], None],
+        kept: IndexRow | None,
     ) -> None:
         self._writer = writer
         self._journal = journal
         self._settled = settled
         self._tell = tell
+        self._kept = kept
+        self._served = False
+        self._refused = {name for event in journal.events if event["event"] == "refused" for name in event["files"]}
         self._waiting: list[tuple[Range, Answer]] = []
         self._unsynced = 0
         self._stored = 0
@@ -112,6 +123,8 @@ class _Desk:
                         self._take(*ahead.popleft())
                 while ahead:
                     self._take(*ahead.popleft())
+                if len(self._forbidden()) >= GIVE_UP_AFTER and not self._served and not _serves(place, self._kept):
+                    self._stop()
             except BaseException:
                 place.stop()
                 for _, future in ahead:
@@ -123,21 +136,36 @@ class _Desk:
         answer = future.result()
         self._waiting.append((item, answer))
         if answer.away is None:
+            self._served = True
             self._settle_waiting()
         elif self._hopeless():
-            self._writer.sync()
-            self._journal.sync()
-            what = "were refused" if answer.forbidden else "got no answer"
-            raise CommonCrawlError(
-                f"{len(self._waiting)} requests in a row {what}, the last one: {answer.away}. What was fetched is "
-                "kept; run it again to go on from there"
-            )
+            self._stop()
+
+    def _stop(self) -> NoReturn:
+        """Note which files were refused, and end with what waits unsettled."""
+        if forbidden := self._forbidden() - self._refused:
+            self._journal.append({"event": "refused", "files": sorted(forbidden)})
+        self._writer.sync()
+        self._journal.sync()
+        answer = self._waiting[-1][1]
+        what, then = "got no answer", ""
+        if answer.forbidden:
+            what = "were refused"
+            then = ". Files that are refused then as well are dropped, if the server gives any other: when it gives "
+            then += "none, wait for the end of the ban, or see whether `data_url` needs another address"
+        raise CommonCrawlError(
+            f"{len(self._waiting)} requests in a row {what}, the last one: {answer.away}. What was fetched is "
+            f"kept; run it again to go on from there{then}"
+        )
+
+    def _forbidden(self) -> set[str]:
+        """The files of what waits that were refused."""
+        return {item.filename for item, answer in self._waiting if answer.forbidden}
 
     def _hopeless(self) -> bool:
         """Whether what waits says that the server is away or has shut us out; one forbidden file is only that."""
-        forbidden = {item.filename for item, answer in self._waiting if answer.forbidden}
         silent = sum(not answer.forbidden for _, answer in self._waiting)
-        return len(forbidden) >= GIVE_UP_AFTER or silent >= GIVE_UP_AFTER
+        return len(self._forbidden() - self._refused) >= GIVE_UP_AFTER or silent >= GIVE_UP_AFTER
 
     def _settle_waiting(self) -> None:
         for item, answer in self._waiting:
@@ -188,6 +216,14 @@ def _ask(place: Place, item: Range, max_decoded: int) -> Answer:
         # A cache or proxy may have spoiled it in passing: asked for once more, alone.
         pieces.append(Piece(verdict, piece) if good else _alone(place, row, max_decoded))
     return Answer(pieces, None)
+
+
+def _serves(place: Place, row: IndexRow | None) -> bool:
+    """Whether a record that an earlier run fetched is given again: if so, what is refused now is refused by file."""
+    try:
+        return row is not None and bool(place.range(row.filename, row.offset, row.offset + row.length))
+    except FetchError:
+        return False
 
 
 def _alone(place: Place, row: IndexRow, max_decoded: int) -> Piece:

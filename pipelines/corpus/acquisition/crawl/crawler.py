@@ -6,7 +6,7 @@ Steps, for the URL at the head of the queue:
  2. fetch, at most `host_concurrency` requests (one) per host at a time, each host at its own pace; other hosts
     meanwhile, a few URLs ahead; what is done before its turn waits in the spool, on disk;
  3. settle results in queue order: archive the exchange, note the outcome in the journal, queue the page's links;
- 4. a sitemap is fetched like a page, but read and not kept: its URLs are queued like seeds;
+ 4. a sitemap is fetched like a page, but read and not kept: its URLs are queued like seeds; its outcomes are its own;
  5. at a bound, give everything that is still queued the outcome `bound:<which>`.
 What goes out: `<folder>/crawl-00000.warc.gz` and so on, the journal, and a `CrawlSummary` whose outcomes add up to the
 URLs seen and whose log has a row for each URL whose turn came. The order of the archive depends on the responses alone,
@@ -33,10 +33,10 @@ from pipelines.corpus.acquisition.crawl.scope import Scope
 from pipelines.corpus.acquisition.crawl.sitemaps import MAX_SITEMAP_DEPTH
 from pipelines.corpus.acquisition.crawl.spool import Spool
 from pipelines.corpus.acquisition.crawl.summary import CrawlSummary, Progress, crawl_log
-from pipelines.corpus.acquisition.crawl.visit import Visit, Visitor
+from pipelines.corpus.acquisition.crawl.visit import RobotsVisit, Visit, Visitor
 from pipelines.corpus.acquisition.crawl.warc import Position, WarcWriter
 
-CRAWLER: Final = Algorithm("crawler", 3)
+CRAWLER: Final = Algorithm("crawler", 4)
 PREFIX: Final = "crawl"
 SPOOL_NAME: Final = "crawl.spool"
 SYNC_EVERY: Final = 64
@@ -100,7 +100,8 @@ class _Crawl:
         self._sitemaps = [self._seed(item, base_url) for item in config.sitemaps if item != ROBOTS]
         self._seeds = [self._seed(seed, base_url) for seed in config.seeds or (() if self._sitemaps else ("/",))]
         scope = Scope(config, {urls.site_of(seed) for seed in (*self._seeds, *self._sitemaps)}, pages)
-        # Results wait for their turn in memory, so the window is small: bodies of `window` pages at most.
+        # Results wait for their turn in memory and, to survive a kill, in the spool: the bodies of `window` pages at
+        # most, so the window is small.
         self._frontier = Frontier(
             scope.verdict, window=2 * config.concurrency, max_urls=config.max_urls, max_redirects=config.max_redirects
         )
@@ -253,8 +254,9 @@ class _Crawl:
         for flight in done:
             origin, entry = self._flights.pop(flight)
             if entry is None:
-                self._learn(origin, flight.result())
-                self._pace.end(origin, self._clock())
+                answer: RobotsVisit = flight.result()
+                self._learn(origin, answer.rules)
+                self._pace.end(origin, self._clock(), answer.retry_after)
             else:
                 visit: Visit = flight.result()
                 self._results[entry.order] = visit
@@ -272,7 +274,7 @@ class _Crawl:
         for flight, (origin, entry) in self._flights.items():
             if not flight.cancelled() and flight.exception() is None:
                 if entry is None:
-                    self._learn(origin, flight.result())
+                    self._learn(origin, flight.result().rules)
                 else:
                     self._spool.put(entry, flight.result())
 
@@ -291,9 +293,8 @@ class _Crawl:
         """Archive, journal, account: in this order, so that the journal never names what is not there."""
         assert self._writer is not None
         exchange, links = fetched
-        kept = exchange.outcome in ("fetched", "redirected") and not entry.sitemap
-        position = self._writer.write(exchange) if kept else None
-        location = exchange.location if exchange.outcome == "redirected" else None
+        position = self._writer.write(exchange) if exchange.outcome in ("fetched", "redirected") else None
+        location = exchange.location if exchange.outcome in ("redirected", "sitemap:redirected") else None
         event: Event = {
             "event": "url",
             "url": self._relative(entry.url),

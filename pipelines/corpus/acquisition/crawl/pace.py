@@ -1,6 +1,6 @@
 """The pace of a crawl: few requests at a time to a host (one, unless more are declared), and a pause after each.
 
-A host that answers 429 or 503 with Retry-After rests for that long, `max_backoff_seconds` at most.
+A host that answers 429 or 503 with Retry-After rests for that long, `max_backoff_seconds` at most; for robots.txt too.
 """
 
 from collections.abc import Mapping

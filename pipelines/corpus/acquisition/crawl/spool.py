@@ -2,10 +2,12 @@
 
 Results are settled in the queue's order, so a page of a quick host waits while a slow host is before it. Each that has
 to wait is a file of its own, `<order>.visit`: a line of JSON, then the bytes of the exchange. It is written beside
-itself and renamed, so it is whole or not there, and removed when its URL is settled. At most `window` files exist.
+itself, synced and renamed, so it is whole or not there, and removed when its URL is settled. At most `window` files
+exist. One that is torn all the same, by a disk that lost what it said it kept, is removed: its URL is asked for again.
 """
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -49,7 +51,10 @@ class Spool:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(entry)
         fresh = path.with_suffix(".new")
-        fresh.write_bytes(json.dumps(head).encode() + b"\n" + b"".join(blobs))
+        with fresh.open("wb") as stream:
+            stream.write(json.dumps(head).encode() + b"\n" + b"".join(blobs))
+            stream.flush()
+            os.fsync(stream.fileno())
         fresh.rename(path)
 
     def drop(self, entry: Entry) -> None:
@@ -57,14 +62,14 @@ class Spool:
         self._path(entry).unlink(missing_ok=True)
 
     def load(self, window: Iterable[Entry]) -> dict[int, Visit]:
-        """The visits that an earlier run left for the entries of the window; whatever else lies there goes."""
+        """The visits that an earlier run left for the entries of the window; all else, and what is torn, goes."""
         found: dict[int, Visit] = {}
         for entry in window:
             path = self._path(entry)
             if path.exists():
                 visit = _read(path.read_bytes())
                 # A site that was started again for the crawl has another port: its pages are asked for again.
-                if visit.exchange.url == entry.url:
+                if visit is not None and visit.exchange.url == entry.url:
                     found[entry.order] = visit
         for path in self._folder.glob("*"):
             if path.suffix != SUFFIX or int(path.stem) not in found:
@@ -82,9 +87,15 @@ class Spool:
         return self._folder / f"{entry.order:09d}{SUFFIX}"
 
 
-def _read(data: bytes) -> Visit:
+def _read(data: bytes) -> Visit | None:
+    """The visit in the bytes of a file; None when they are not all of them."""
     line, _, rest = data.partition(b"\n")
-    head: dict[str, Any] = json.loads(line)
+    try:
+        head: Any = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(head, dict) or len(rest) != sum(head["sizes"]):
+        return None
     blobs = []
     for size in head["sizes"]:
         blobs.append(rest[:size])

@@ -21,6 +21,13 @@ class Visit(NamedTuple):
     links: PageLinks
 
 
+class RobotsVisit(NamedTuple):
+    """The rules of an origin, and the seconds that its host asked to be left alone when it answered robots.txt."""
+
+    rules: Robots
+    retry_after: float
+
+
 class Visitor:
     """The work of the crawler's threads; holds the connections of one crawl."""
 
@@ -53,9 +60,14 @@ class Visitor:
         return Visit(exchange, links)
 
     def sitemap(self, url: str, delay: float) -> Visit:
-        """Fetch a sitemap; its outcome is `sitemap`, or `sitemap:<what is wrong>` with the URLs that could be read."""
+        """Fetch a sitemap; its outcome is `sitemap`, or `sitemap:<what is wrong>` with the URLs that could be read.
+
+        One that redirects is `sitemap:redirected`: unlike a page that does, it is in no archive.
+        """
         config = self._config
         exchange = self._fetcher.sitemap(url, delay=delay)
+        if exchange.outcome == "redirected":
+            return Visit(replace(exchange, outcome="sitemap:redirected", body=b"", decoded=b""), PageLinks([], 0))
         if exchange.outcome != "fetched":
             return Visit(exchange, PageLinks([], 0))
         found = parse_sitemap(exchange.decoded, url, limit=config.max_sitemap_urls, max_bytes=config.max_sitemap_bytes)
@@ -64,7 +76,7 @@ class Visitor:
         exchange = replace(exchange, outcome=outcome, body=b"", decoded=b"")
         return Visit(exchange, PageLinks(found.pages, found.cut, sitemaps=tuple(found.sitemaps)))
 
-    def robots(self, origin: str) -> Robots:
+    def robots(self, origin: str) -> RobotsVisit:
         """robots.txt of an origin through at most five redirects, to other hosts too (RFC 9309 section 2.3.1.2)."""
         url = f"{origin}/robots.txt"
         fetched = self._clock()
@@ -77,13 +89,16 @@ class Visitor:
             except urls.UrlError:
                 break
         failed = exchange.outcome.startswith("error:") and not exchange.outcome.startswith("error:http_")
-        return Robots.judge(
+        rules = Robots.judge(
             status=None if failed else exchange.status,
             error=exchange.outcome.removeprefix("error:"),
             content_type=exchange.content_type,
             body=exchange.decoded,
             fetched=fetched,
         )
+        # What another host asks for at the end of redirects is no wish of this one.
+        own = urls.host_of(exchange.url) == urls.host_of(origin)
+        return RobotsVisit(rules, (exchange.retry_after or 0.0) if own else 0.0)
 
     def close(self) -> None:
         self._fetcher.close()

@@ -11,6 +11,7 @@ import pytest
 from pipelines.corpus.acquisition.commoncrawl.acquire import Progress, acquire
 from pipelines.corpus.acquisition.commoncrawl.client import Clockwork
 from pipelines.corpus.acquisition.commoncrawl.errors import CommonCrawlError
+from pipelines.corpus.acquisition.commoncrawl.fetch import GIVE_UP_AFTER
 from tests.pipelines.corpus.acquisition.commoncrawl.mirror import CRAWL, Ask, Mirror, running
 from tests.pipelines.corpus.acquisition.commoncrawl.selections import ARCHIVES, run, settings
 from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock
@@ -65,11 +66,29 @@ def test_a_server_that_shuts_us_out_is_no_property_of_the_records(mirror: Mirror
     """403 for file after file is a ban: the rest is not written off, and is fetched when it is lifted."""
     mirror.fault = lambda ask: "403" if "/segments/" in ask.path and len(mirror.ranges()) > 3 else None
     changes: dict[str, Any] = {"tlds": ["com", "org"], "max_range_bytes": 1, "concurrency": 1}
-    with pytest.raises(CommonCrawlError, match=r"were refused.*http_403"):
-        run(mirror, tmp_path, **changes)
+    for _ in range(4):  # however long it lasts
+        with pytest.raises(CommonCrawlError, match=r"were refused.*http_403.*wait for the end of the ban"):
+            run(mirror, tmp_path, **changes)
     mirror.fault = lambda ask: None
     done = run(mirror, tmp_path, **changes)
     assert set(done.outcomes) <= {"fetched", "fetched:digest_by_header"} and len(done.table) > 40
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_files_that_are_forbidden_for_good_are_dropped_at_the_second_run(
+    mirror: Mirror, tmp_path: Path, place: str
+) -> None:
+    """Three of them at the start or the end of the plan stop the first run, and the second one alone goes past them."""
+    changes: dict[str, Any] = {"tlds": ["com", "org"], "max_range_bytes": 1, "concurrency": 1}
+    files = list(dict.fromkeys(row["filename"] for row in run(mirror, tmp_path / "all", **changes).table.to_pylist()))
+    bad = files[:GIVE_UP_AFTER] if place == "first" else files[-GIVE_UP_AFTER:]
+    mirror.fault = lambda ask: "403" if any(name in ask.path for name in bad) else None
+    with pytest.raises(CommonCrawlError, match=r"were refused.*run it again"):
+        run(mirror, tmp_path / "some", **changes)
+    done = run(mirror, tmp_path / "some", **changes)
+    lost = [row["outcome"] for row in done.table.to_pylist() if row["filename"] in bad]
+    assert set(lost) == {"http_403"} and done.outcomes["http_403"] == len(lost)
+    assert len(done.table) > len(lost) == sum(row["filename"] in bad for row in done.table.to_pylist())
 
 
 def test_an_index_that_lies_is_found_out(tmp_path: Path) -> None:

@@ -372,6 +372,26 @@ def test_a_host_that_is_overloaded_rests(tmp_path: Path) -> None:
     assert clock.slept == [60.0]
 
 
+@pytest.mark.parametrize(("moved", "slept"), [(False, [60.0]), (True, [])])
+def test_a_host_that_is_overloaded_at_its_robots_txt_rests(tmp_path: Path, moved: bool, slept: list[float]) -> None:
+    """Its other origin is left alone as well; what the target of a redirect on another host asks for binds that one."""
+    clock = FakeClock()
+    busy = Reply(status=503, headers={"Retry-After": "86400"})
+    with serve({"/": page()}) as second, serve({"/robots.txt": busy}) as far:
+        there = Reply(status=301, headers={"Location": f"http://localhost:{far.port}/robots.txt"})
+        with serve({"/": page(), "/robots.txt": there if moved else busy}) as first:
+            hosts = ["127.0.0.1", "localhost"]
+            changes = {
+                "allow_private_hosts": hosts,
+                "host_delays": dict.fromkeys(hosts, 0),
+                "max_backoff_seconds": 60.0,
+            }
+            summary = run(first, tmp_path, clock, seeds=[f"{first.base}/", f"{second.base}/"], **changes)
+        assert far.requests.total() == moved
+    assert summary.outcomes == {"robots:unreachable": 1, "fetched": 1}
+    assert clock.slept == slept
+
+
 @pytest.mark.parametrize(
     ("location", "outcome"),
     [

@@ -103,9 +103,9 @@ def test_a_crawl_from_declared_sitemaps(tmp_path: Path) -> None:
         "fetched": 6,
         "not_http": 1,
         "off_site": 1,
-        "redirected": 1,
         "sitemap": 3,
         "sitemap:broken_xml": 1,
+        "sitemap:redirected": 1,
         "too_deep": 6,
     }
     assert set(site.requests.values()) == {1}
