@@ -171,6 +171,9 @@ def test_runs_of_carriage_returns_cost_linear_time() -> None:
     run = b"\r" * (64 << 10)
     header = b"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: text/html\r\nWARC-Target-URI: http://a.example/\r\n"
     start = time.process_time()
-    for head, block in ((header + b"X: " + run + b"x\r\n\r\n", b"<p>"), (header + b"\r\n", b"HTTP/1.1 200 OK\r\n" + run)):
+    for head, block in (
+        (header + b"X: " + run + b"x\r\n\r\n", b"<p>"),
+        (header + b"\r\n", b"HTTP/1.1 200 OK\r\n" + run),
+    ):
         in_usual_dress(RawRecord("0", "response", head + block, len(head)))
     assert time.process_time() - start < 1
