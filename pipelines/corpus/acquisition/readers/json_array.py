@@ -3,8 +3,8 @@
 One file that is a JSON array of strings or objects comes in, or one object, which is element 0 then; an object that
 another one follows is refused, for it begins a file of JSON Lines. Step 1: a scanner that knows only strings and
 brackets finds where each element of the outer array ends. Step 2: each element is parsed on its own, so one bad element
-is one drop and the next is read. Locator: `name#element`, from 0. Memory: one element of at most `max_line_bytes`. Cost:
-200 to 270 MB/s with parsing where strings are long; an array of small numbers is scanned at 3 MB/s.
+is one drop and the next is read. Locator: `name#element`, from 0. Memory: one element of at most `max_line_bytes`.
+Cost: 200 to 270 MB/s with parsing where strings are long; an array of small numbers is scanned at 3 MB/s.
 """
 
 import re

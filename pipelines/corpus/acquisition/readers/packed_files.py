@@ -18,7 +18,7 @@ from typing import Final
 from pipelines.corpus.acquisition.config import ReaderConfig, SourceFormat
 from pipelines.corpus.acquisition.inventory import escape_path, glob_matcher
 from pipelines.corpus.acquisition.readers import latex
-from pipelines.corpus.acquisition.readers.packed_xml import MAX_MEMBERS, READ_ERRORS
+from pipelines.corpus.acquisition.readers.packed_xml import MAX_MEMBERS, READ_ERRORS, UnreadableError, open_zip
 from pipelines.corpus.acquisition.readers.tar import BLOCK, Member, is_tar, tar_members
 from pipelines.corpus.acquisition.records import Drop, Record, detail
 from pipelines.corpus.acquisition.streams import (
@@ -72,12 +72,12 @@ def _is_archive(path: Path, config: ReaderConfig) -> bool:
     """Whether a zip holds files; an EPUB, an office document or a program is a zip itself."""
     itself = config.format in ("epub", "docx")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             names = archive.NameToInfo
             if itself and not any(name.lower().endswith(f".{config.format}") for name in names):
                 return False
             return not any(mark in names for mark in _ONE_FILE_MARKS) and not _says_document(archive)
-    except READ_ERRORS:
+    except (UnreadableError, *READ_ERRORS):
         return not itself  # who reads it says what is wrong
 
 
@@ -158,9 +158,9 @@ def _zip_members(path: Path, name: str, config: ReaderConfig, scratch: Path) -> 
     """Regular files of a zip, in the order of its directory, until they expand beyond the file's limit."""
     left = FILE_EXPANSION_FLOOR + config.max_expansion * path.stat().st_size
     try:
-        archive = zipfile.ZipFile(path)  # its directory in memory: 500 bytes an entry of at least 46
-    except READ_ERRORS as error:
-        yield Drop(f"{name}#0", "not_a_zip", detail(f"{type(error).__name__}: {error}"))
+        archive = open_zip(path)
+    except UnreadableError as error:
+        yield Drop(f"{name}#0", error.reason, detail(error))
         return
     with archive:
         entries = archive.infolist()
