@@ -45,8 +45,10 @@ EXPECTED_DROPS = (
     "orphan_answer",
     "included_file",
     "member_left_out",
+    "not_a_file",
+    "duplicate_member",
 )
-"""Beginnings of reasons that are no defect of a file: records that are not pages, pages without text."""
+"""Beginnings of reasons that are no defect of a file: records that are not pages, pages without text, links."""
 SHOWN_DEFECTS = 5
 
 

@@ -100,3 +100,12 @@ def test_what_was_stopped_is_recorded_and_dropped_again_untried(
     fresh, _, facts = recipes["crawled_text"].make(mill, recipes["crawled_text"].action(mill, KEY))
     assert len(rows(mill, fresh, "documents")) == 4
     assert facts == {}
+
+
+@pytest.mark.parametrize(
+    ("reason", "readable"), [("not_a_file", True), ("duplicate_member", True), ("duplicate_locator", False)]
+)
+def test_links_and_copies_in_an_archive_are_no_defects_of_a_source(tmp_path: Path, reason: str, readable: bool) -> None:
+    part = Part(name="p", files={}, counts={"records": 9, f"dropped/{reason}": 9})
+    checks = {check.name: check for check in assets.corpus.extraction._checks(mill_of(tmp_path).store, [part], 0.0)}
+    assert (checks["conserved"].passed, checks["readable"].passed) == (True, readable)

@@ -1,10 +1,10 @@
 """A JSON array to records, element by element; the file is never held as a whole.
 
-One file that is a JSON array of strings or objects comes in, or one object, which is element 0 then. Step 1: a scanner
-that knows only strings and brackets finds where each element of the outer array ends. Step 2: each element is parsed on
-its own, so one bad element is one drop and the next is read. Locator: `name#element`, from 0. Memory: one element of at
-most `max_line_bytes`. Cost: 200 to 270 MB/s with parsing where strings are long; an array of small numbers is scanned
-at 3 MB/s.
+One file that is a JSON array of strings or objects comes in, or one object, which is element 0 then; an object that
+another one follows is refused, for it begins a file of JSON Lines. Step 1: a scanner that knows only strings and
+brackets finds where each element of the outer array ends. Step 2: each element is parsed on its own, so one bad element
+is one drop and the next is read. Locator: `name#element`, from 0. Memory: one element of at most `max_line_bytes`.
+Cost: 200 to 270 MB/s with parsing where strings are long; an array of small numbers is scanned at 3 MB/s.
 """
 
 import re
@@ -75,6 +75,8 @@ def split_array(events: Iterable[Chunk | Problem], max_bytes: int) -> Iterator[E
             yield from scanner.feed(event.data)
             if scanner.refused:
                 return
+    if scanner.alone is not None:
+        yield scanner.alone
     if broken or scanner.closed:
         return
     if scanner.open:
@@ -91,6 +93,7 @@ class _Scanner:
     def __init__(self, max_bytes: int) -> None:
         self.number = 0
         self.started = self.closed = self.refused = self.single = False
+        self.alone: Element | None = None  # the object that is no array's, until something other than a space follows
         self._max_bytes = max_bytes
         self._held: list[bytes] = []
         self._size = 0
@@ -145,7 +148,7 @@ class _Scanner:
                 if self.single and not self._depth:
                     self._hold(data[begin:at])
                     self.closed = True
-                    yield self._take()
+                    self.alone = self._take()
                     yield from self._after(data[at:])
                     return
             elif not self._depth and byte in (b",", b"]"):
@@ -160,9 +163,19 @@ class _Scanner:
                     return
         self._hold(data[begin:])
 
-    def _after(self, data: bytes) -> Iterator[Problem]:
-        if data.strip(_SPACE) and not self.refused:
+    def _after(self, data: bytes) -> Iterator[Element | Problem]:
+        rest = data.lstrip(_SPACE)
+        if rest and not self.refused:
             self.refused = True
+            if self.alone is not None and rest.startswith(b"{"):
+                self.alone = None
+                yield Problem(
+                    "0", "not_a_json_array", "an object follows the first one: JSON Lines are `format: jsonl`"
+                )
+                return
+            if self.alone is not None:
+                yield self.alone
+                self.alone = None
             yield Problem("end", "trailing_data", f"bytes after the array's end, after {self.number} elements")
 
     def _end_of_string(self, data: bytes, at: int) -> int:

@@ -4,19 +4,21 @@ A file of a source comes in. Step 1: its first bytes say whether it is a tar (pl
 compressed EPUB, DOCX or PDF; anything else is read as it is. Step 2: members that match `members` are copied to a
 scratch file one by one and read by the source's own reader; the others are counted. LaTeX sources (arXiv packs a paper
 as one tar) are unpacked together, so that they find what they include. Names inside only name: they go into locators,
-`papers.tar.gz#2401/main.tex#0`, never to the disk. What an archive may expand to is bounded as for any other file.
+`papers.tar.gz#2401/main.tex#0`, never to the disk; of members of one name the first is read, the others are counted.
+What an archive may expand to is bounded as for any other file. Memory: 100 bytes a member that is read, for its name.
 """
 
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
 from pipelines.corpus.acquisition.config import ReaderConfig, SourceFormat
 from pipelines.corpus.acquisition.inventory import escape_path, glob_matcher
 from pipelines.corpus.acquisition.readers import latex
-from pipelines.corpus.acquisition.readers.packed_xml import MAX_MEMBERS, READ_ERRORS
+from pipelines.corpus.acquisition.readers.packed_xml import MAX_MEMBERS, READ_ERRORS, UnreadableError, open_zip
 from pipelines.corpus.acquisition.readers.tar import BLOCK, Member, is_tar, tar_members
 from pipelines.corpus.acquisition.records import Drop, Record, detail
 from pipelines.corpus.acquisition.streams import (
@@ -35,12 +37,15 @@ _WHOLE: Final = frozenset[SourceFormat](("epub", "docx", "pdf", "parquet"))
 _ONE_FILE_MARKS: Final = (
     "META-INF/container.xml",
     "META-INF/MANIFEST.MF",
-    "mimetype",
     "[Content_Types].xml",
     "_rels/.rels",
 )
+_MIMETYPES: Final = (b"application/epub+zip", b"application/vnd.oasis.opendocument", b"application/vnd.sun.xml")
+"""How the member `mimetype` begins in a book and in an office document; other archives may have a file of that name."""
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _COPY_BYTES: Final = 1 << 20
+_MIMETYPE_BYTES: Final = 64
+_DIGEST_BYTES: Final = 16
 MAX_LATEX_MEMBERS: Final = 10_000
 
 Read = Callable[[Path, str], Iterator[Record | Drop]]
@@ -67,13 +72,21 @@ def _is_archive(path: Path, config: ReaderConfig) -> bool:
     """Whether a zip holds files; an EPUB, an office document or a program is a zip itself."""
     itself = config.format in ("epub", "docx")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             names = archive.NameToInfo
             if itself and not any(name.lower().endswith(f".{config.format}") for name in names):
                 return False
-            return not any(mark in names for mark in _ONE_FILE_MARKS)
-    except READ_ERRORS:
+            return not any(mark in names for mark in _ONE_FILE_MARKS) and not _says_document(archive)
+    except (UnreadableError, *READ_ERRORS):
         return not itself  # who reads it says what is wrong
+
+
+def _says_document(archive: zipfile.ZipFile) -> bool:
+    info = archive.NameToInfo.get("mimetype")
+    if info is None or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return False
+    with archive.open(info) as stream:
+        return stream.read(_MIMETYPE_BYTES).startswith(_MIMETYPES)
 
 
 def _first_bytes(path: Path, config: ReaderConfig) -> bytes:
@@ -108,17 +121,25 @@ def _from_archive(path: Path, name: str, config: ReaderConfig, read: Read, membe
     with tempfile.TemporaryDirectory(prefix="gristmill-members-") as folder:
         scratch = Path(folder) / "member"
         kept: dict[str, Path] = {}
-        for item in members(path, name, config, scratch):
+        names: set[bytes] = set()
+        for number, item in enumerate(members(path, name, config, scratch)):
             if isinstance(item, Drop):
                 yield item
-            elif not matches(item.name):
-                yield Drop(f"{name}#{item.name}", "member_left_out", "`members` does not ask for it")
+                continue
+            locator = f"{name}#{item.name}"
+            digest = blake2b(item.name.encode(), digest_size=_DIGEST_BYTES).digest()
+            if not matches(item.name):
+                yield Drop(locator, "member_left_out", "`members` does not ask for it")
+            elif digest in names:
+                yield Drop(f"{locator}#entry-{number}", "duplicate_member", "an earlier member has this name")
             elif config.format != "latex":
+                names.add(digest)
                 yield from _below(name, read(item.path, item.name))
             elif len(kept) < MAX_LATEX_MEMBERS:
+                names.add(digest)
                 kept[item.name] = item.path.rename(Path(folder) / f"{len(kept):06d}")
             else:
-                yield Drop(f"{name}#{item.name}", "member_limit", f"more than {MAX_LATEX_MEMBERS} files")
+                yield Drop(locator, "member_limit", f"more than {MAX_LATEX_MEMBERS} files")
         siblings = latex.Siblings(kept, config)
         for inner, place in kept.items():
             yield from _below(name, latex.read_records(place, inner, config, siblings))
@@ -137,9 +158,9 @@ def _zip_members(path: Path, name: str, config: ReaderConfig, scratch: Path) -> 
     """Regular files of a zip, in the order of its directory, until they expand beyond the file's limit."""
     left = FILE_EXPANSION_FLOOR + config.max_expansion * path.stat().st_size
     try:
-        archive = zipfile.ZipFile(path)  # its directory in memory: 500 bytes an entry of at least 46
-    except READ_ERRORS as error:
-        yield Drop(f"{name}#0", "not_a_zip", detail(f"{type(error).__name__}: {error}"))
+        archive = open_zip(path)
+    except UnreadableError as error:
+        yield Drop(f"{name}#0", error.reason, detail(error))
         return
     with archive:
         entries = archive.infolist()

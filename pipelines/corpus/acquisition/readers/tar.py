@@ -5,7 +5,9 @@ blocks of 512 bytes, believed only with their checksum; pax and GNU long names a
 the bytes of a regular file are copied to a scratch file, which its reader consumes before the next one comes. Links,
 devices and sparse files are drops: a name inside never becomes a path on this disk. Step 3: after a broken header,
 reading goes on at the next block that is one; after a break of the stream it ends, and the drop says so. Why not
-`tarfile`: it reads a pax header of any size into memory, and it ends at the first bad header. Cost: 600 MB/s.
+`tarfile`: it reads a pax header of any size into memory, and it ends at the first bad header. Cost: 800 MB/s for
+members of 4 MB, 270 MB/s for those of 100 KB and 0.3 ms for a small one, which is a file opened on the measured disk;
+blocks without a header 190 MB/s, zeros 900 MB/s.
 """
 
 import re
@@ -23,6 +25,7 @@ MAX_SIZE: Final = 1 << 43
 _FILE, _WITHOUT_DATA = (b"\x00", b"0", b"7"), (b"1", b"2", b"3", b"4", b"5", b"6")
 _FOLDER: Final = b"5"
 _PAX, _PAX_ALL, _LONG_NAME, _LONG_LINK = b"x", b"g", b"L", b"K"
+_ZEROS = re.compile(rb"\0*")
 _PAIR = re.compile(rb"(\d{1,7}) ([^=\n]{1,200})=")
 
 
@@ -54,6 +57,7 @@ def tar_members(events: Iterable[Chunk | Problem], name: str, scratch: Path) -> 
         here = f"{name}#byte-{stream.before(len(block))}"
         ended = not block.strip(b"\0")
         if ended:
+            stream.pass_zeros()
             continue  # the end of an archive is two such blocks; another archive may follow
         header = _header(block)
         if header is None:
@@ -104,9 +108,10 @@ class _Blocks:
 
     def __init__(self, events: Iterable[Chunk | Problem]) -> None:
         self._events = iter(events)
-        self._data = b""
+        self._data = memoryview(b"")
+        self._at = 0  # where the next byte is in `_data`: cutting the chunk for each block would copy it each time
         self._frame: int | None = None
-        self._position = 0  # of the first byte of `_data` in its frame
+        self._position = 0  # of the next byte in its frame
         self.problem: Problem | None = None
         self.torn = 0  # bytes of the block that the stream ends in
 
@@ -136,28 +141,46 @@ class _Blocks:
         for _ in self._pieces(count):
             pass
 
+    def pass_zeros(self) -> int:
+        """Go behind the blocks of zeros that the chunk at hand holds; the number of bytes passed."""
+        found = _ZEROS.match(self._data, self._at)
+        assert found is not None
+        count = (found.end() - self._at) // BLOCK * BLOCK
+        self._go(count)
+        return count
+
     def resync(self, skipped: int) -> int:
         """Go behind the blocks that are no header; the number of bytes passed, those of the first included."""
         while (block := self.read(BLOCK)) is not None:
             if _header(block) is not None:
-                self._data, self._position = block + self._data, self._position - BLOCK
+                self._unread(block)
                 break
-            skipped += BLOCK
+            skipped += BLOCK + self.pass_zeros()
         return skipped
 
-    def _pieces(self, count: int) -> Iterator[bytes]:
+    def _unread(self, block: bytes) -> None:
+        """Go back before the block that was read last."""
+        if self._at < BLOCK:  # it began in an earlier chunk
+            self._data, self._at = memoryview(block + bytes(self._data[self._at :])), BLOCK
+        self._go(-BLOCK)
+
+    def _go(self, count: int) -> None:
+        self._at += count
+        self._position += count
+
+    def _pieces(self, count: int) -> Iterator[memoryview]:
         while count:
-            if not self._data:
+            if self._at == len(self._data):
                 event = next(self._events, None) if self.problem is None else None
                 if event is None:
                     return
                 if isinstance(event, Problem):
                     self.problem = event
                     return
-                self._data, self._frame, self._position = event.data, event.frame, event.position
-            piece = self._data[:count]
-            self._data = self._data[len(piece) :]
-            self._position += len(piece)
+                self._data, self._at = memoryview(event.data), 0
+                self._frame, self._position = event.frame, event.position
+            piece = self._data[self._at : self._at + count]
+            self._go(len(piece))
             count -= len(piece)
             yield piece
 

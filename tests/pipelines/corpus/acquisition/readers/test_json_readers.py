@@ -16,7 +16,7 @@ from pipelines.corpus.acquisition.lines import Line, split_lines
 from pipelines.corpus.acquisition.readers import read_records
 from pipelines.corpus.acquisition.readers.json_array import Element, split_array
 from pipelines.corpus.acquisition.records import Drop, Record
-from pipelines.corpus.acquisition.streams import Chunk
+from pipelines.corpus.acquisition.streams import Chunk, Problem
 from pipelines.corpus.extraction.config import ExtractionConfig
 from pipelines.corpus.extraction.extract import DocumentContext, extract_records
 from tests.pipelines.corpus.acquisition.archives import package_file, read_limited
@@ -239,12 +239,27 @@ def test_a_file_of_one_object_is_one_record(tmp_path: Path, cut: int) -> None:
     config = ReaderConfig.model_validate({"format": "json_array", "dialogue": {"layout": "messages"}})
     (found,) = read_records(path, "x", config)
     assert isinstance(found, Record) and found.body == "User: Why?\n\nAssistant: So."
-    path.write_bytes(b'{"text": "a"}\n{"text": "b"}\n')
+    path.write_bytes(b'{"text": "a"}\n"b"')
     kept, rest = read_records(path, "x", ReaderConfig(format="json_array"))
     assert isinstance(kept, Record) and isinstance(rest, Drop) and rest.reason == "trailing_data"
     path.write_bytes(b'{"text": "a"')
     (torn,) = read_records(path, "x", ReaderConfig(format="json_array"))
     assert isinstance(torn, Drop) and torn.reason == "torn_record"
+
+
+@pytest.mark.parametrize("cut", [1, 5, 14, 15, 16, 100])
+def test_json_lines_declared_as_an_array_are_refused_as_a_whole(cut: int) -> None:
+    """One object kept and a thousand lost under one drop would pass `max_unreadable` unseen."""
+    data = b'{"text": "a"}\r\n {"text": "b"}\n{"text": "c"}\n'
+    pieces = [Chunk(data[at : at + cut], None, at) for at in range(0, len(data), cut)]
+    (refused,) = split_array(pieces, 1 << 20)
+    assert not isinstance(refused, Element)
+    assert refused.reason == "not_a_json_array" and "format: jsonl" in refused.detail
+    whole = [Chunk(b'{"text": "a"}', None, 0), Chunk(b"\n", None, 13), Problem("14", "truncated_gzip", "ends")]
+    assert [item.reason if isinstance(item, Problem) else item.data for item in split_array(whole, 1 << 20)] == [
+        "truncated_gzip",
+        b'{"text": "a"}',
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Archives as writers of many years and makes leave them: each form is read, or counted under its reason."""
 
 import gzip
+import time
 import zlib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 import zstandard
 
 from pipelines.corpus.acquisition.config import ReaderConfig
-from pipelines.corpus.acquisition.readers.odd_records import joined_chunks, undone_body
+from pipelines.corpus.acquisition.readers.framing import RawRecord
+from pipelines.corpus.acquisition.readers.odd_records import in_usual_dress, joined_chunks, undone_body
 from pipelines.corpus.acquisition.records import Record
 from tests.pipelines.corpus.acquisition.archives import kinds, read_bytes
 
@@ -162,3 +164,16 @@ def test_chunks_are_joined_as_far_as_they_reach() -> None:
     assert joined_chunks(b"3\nabc\n2\nde\n0\n\n") == b"abcde"
     assert joined_chunks(b"FFFFFFFF\r\nabc") == b"abc"
     assert joined_chunks(b"<html>") is None
+
+
+def test_runs_of_carriage_returns_cost_linear_time() -> None:
+    """64 KB of CR in a header or in the head of a page once cost seconds each; they cost milliseconds."""
+    run = b"\r" * (64 << 10)
+    header = b"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: text/html\r\nWARC-Target-URI: http://a.example/\r\n"
+    start = time.process_time()
+    for head, block in (
+        (header + b"X: " + run + b"x\r\n\r\n", b"<p>"),
+        (header + b"\r\n", b"HTTP/1.1 200 OK\r\n" + run),
+    ):
+        in_usual_dress(RawRecord("0", "response", head + block, len(head)))
+    assert time.process_time() - start < 1
