@@ -1,4 +1,4 @@
-"""Configuration of extraction: what of a page is kept, the limits before parsing, and the size of parts."""
+"""Configuration of extraction: what of a page is kept, the limits of its structure, and the size of parts."""
 
 from pydantic import Field
 

@@ -9,7 +9,8 @@ in document order, so that the subtree of node `n` is the range `n` to `end[n]`.
 
 Time and memory are bounded whatever the bytes are: depth is cut at `MAX_DEPTH`, below which elements lie beside one
 another; a page ends at its first tag with too many attributes, at too many nodes, or when looking for what end tags
-close takes too many steps. Real pages have a depth of 20 to 60. 800 MB/s (compiled once per machine, then cached).
+close takes too many steps. Real pages have a depth of 20 to 60. 700 MB/s of pages with their
+scripts (compiled once per machine, then cached).
 """
 
 from typing import Any, Final, NamedTuple

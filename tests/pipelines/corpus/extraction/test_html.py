@@ -178,6 +178,8 @@ HOSTILE = {
     "nested in comments that end at once": ("<!-->" + "<div>" * 3000 + "-->", "html_too_deep"),
     "nested behind a quote in a comment": ('<!-- <a x=" -->' + "<div>" * 3000, "html_too_deep"),
     "nested behind a quote in a script": ('<script><a x="</script>' + "<div>" * 3000, "html_too_deep"),
+    "formatting, one each": ("".join(f"<font size={n}>" for n in range(3000)), "html_too_deep"),
+    "implied ends": ("<option><rt>" * 4000 + "</x>" * 100_000, "html_too_deep"),
     "flat but huge": ("<br>" * 1_100_000, "html_too_many_nodes"),
     "attributes": ("<p " + " ".join(f"a{n}" for n in range(50_000)) + ">", "html_too_many_attributes"),
     "attributes behind a quoted >": (
