@@ -21,6 +21,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes do not name a test: gzip writes the clock into them (even their length varies when packed twice), and
+    workers that differ in one name refuse to start."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def s3() -> "Iterator[S3Server]":
     """An S3 server of this machine, named by the environment from its first use on."""
