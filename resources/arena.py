@@ -9,6 +9,7 @@ import io
 import mmap
 import os
 import pickle
+import struct
 import tempfile
 import weakref
 from collections.abc import Callable
@@ -16,6 +17,9 @@ from typing import Any, Final
 
 LARGE: Final = 4096
 """Bytes from which a byte string goes through the arena."""
+FIRST_BYTES: Final = 1 << 20
+"""What a new arena holds."""
+_PROGRESS: Final = struct.Struct("<q")  # at the arena's beginning
 
 
 class Arena:
@@ -25,7 +29,17 @@ class Arena:
         self.descriptor = descriptor
         self._closing = weakref.finalize(self, os.close, descriptor)
         self._map: mmap.mmap | None = None
-        self._used = 0
+        self._used = _PROGRESS.size
+
+    @property
+    def progress(self) -> int:
+        """A number that one side writes and the other reads, also when the writer is dead."""
+        (value,) = _PROGRESS.unpack_from(self._mapped(_PROGRESS.size))
+        return int(value)
+
+    @progress.setter
+    def progress(self, value: int) -> None:
+        _PROGRESS.pack_into(self._mapped(_PROGRESS.size), 0, value)
 
     def close(self) -> None:
         """Give the memory back; the other process keeps what it has mapped."""
@@ -36,7 +50,7 @@ class Arena:
 
     def dumps(self, value: object) -> bytes:
         """`value` for a pipe; its large byte strings are in the arena until the next call."""
-        self._used = 0
+        self._used = _PROGRESS.size
         buffer = io.BytesIO()
         _Pickler(buffer, self._put).dump(value)
         return buffer.getvalue()
@@ -48,7 +62,7 @@ class Arena:
     def _put(self, data: bytes) -> tuple[int, int]:
         place, self._used = self._used, self._used + len(data)
         if self._map is None or self._used > len(self._map):
-            os.ftruncate(self.descriptor, max(2 * self._used, 1 << 20))
+            os.ftruncate(self.descriptor, max(2 * self._used, FIRST_BYTES))
         self._mapped(self._used)[place : self._used] = data
         return place, len(data)
 
@@ -68,9 +82,12 @@ class Arena:
 def new_arena() -> Arena:
     """An empty arena in anonymous memory; in a temporary file where the system has none."""
     if hasattr(os, "memfd_create"):
-        return Arena(os.memfd_create("gristmill-arena"))
-    with tempfile.TemporaryFile() as file:
-        return Arena(os.dup(file.fileno()))
+        descriptor = os.memfd_create("gristmill-arena")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, FIRST_BYTES)
+    return Arena(descriptor)
 
 
 class _Pickler(pickle.Pickler):

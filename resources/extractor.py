@@ -33,11 +33,14 @@ from pipelines.corpus.extraction.extract import (
     extracted,
     warm_up,
 )
+from pipelines.corpus.normalization.normalize import load_dictionaries
 from resources.backends import StoreError
 from resources.killable import KillableProcess, Limits, Stopped
 from resources.stages import store_table
 from resources.store import ArtifactStore, PartMemo
 
+DICTIONARIES: Final = 10
+"""Times as long may a document take whose normalization loads dictionaries."""
 STOPPED: Final = "extraction_"
 """Beginning of the reasons of documents whose extraction was killed: `extraction_time`, `_memory`, `_crash`."""
 FETCHED_SCHEMA: Final = pa.schema(
@@ -106,7 +109,8 @@ def _results(units: list[UnitFile], siblings: list[UnitFile], task: UnitTask) ->
 def isolated(config: ExtractionConfig, context: DocumentContext) -> Run:
     """Extraction in the one process that this process has for it, within the limits of `config`."""
     settings = config, context.normalization, context.language
-    process = extractor(Limits(config.max_document_seconds, config.max_document_memory))
+    patience = DICTIONARIES if load_dictionaries(context.normalization) else 1
+    process = extractor(Limits(patience * config.max_document_seconds, config.max_document_memory))
 
     def run(records: Iterable[Record | Drop]) -> Iterator[Extracted]:
         places: deque[str] = deque()  # of the records that were sent and not answered

@@ -1,13 +1,15 @@
 """Calls that can be killed: a function over many items in a process of its own, where a bad item costs its own limit.
 
 No signal and no thread stops a regular expression or a compiled kernel; only the end of its process does. So items go
-in bundles to one child, which sets the kernel's limits anew before each of them: processor seconds (`RLIMIT_CPU`, the
-kernel ends the process) and address space (`RLIMIT_AS`, an allocation fails). When a child dies, its bundle is
-repeated item by item in a new one; the item that dies again is answered with `Stopped`, all others with their result.
-While the child computes, the caller reads ahead one bundle.
+in bundles to one child, which sets the kernel's limits anew before each of them: processor time (`ITIMER_PROF`, whose
+signal ends the process) and address space (`RLIMIT_AS`, an allocation fails). The item whose time ran out is answered
+with `Stopped`, and the rest of its bundle goes to a new child. A child that dies of anything else may have been brought
+there by several items: its bundle is repeated item by item, and the item that dies again is `Stopped`. While the child
+computes, the caller reads ahead one bundle.
 
 Processor time, not time on the clock, so that a busy machine stops nobody; a child that neither computes nor answers
-is killed after `STILL` times its limits. A bundle of 4 MB costs 3 ms (`arena`), a death about 2 s.
+is killed after `STILL` times its limits. A bundle of 4 MB costs 3 ms (`arena`), a death the item's time and 1 s for a
+new child.
 The child ends when the pipe to its owner does: at once when idle, else when its item ends or meets its limits; and
 after `IDLE_SECONDS` without work, so that its memory is there for the next stage.
 """
@@ -20,7 +22,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -32,6 +33,9 @@ from resources.arena import Arena, new_arena
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_Bundle = list[tuple[Item, int]]  # items with their sizes
+SIZE_UNIT: Final = 1 << 20
+"""For each MiB an item gets its time once more."""
 STILL: Final = 30
 STILL_SECONDS: Final = 0.1
 """A child that used less processor time than this while it was waited for is standing still."""
@@ -49,10 +53,14 @@ serve(int(sys.argv[1]), int(sys.argv[2]))
 
 
 class Limits(NamedTuple):
-    """Of one item: processor seconds, and bytes of address space beyond what the idle process has."""
+    """Of one item: processor seconds, and bytes of address space beyond what the process has before it."""
 
-    seconds: int
+    seconds: float
     memory: int
+
+    def time_of(self, size: int) -> float:
+        """Processor seconds for an item of `size` bytes."""
+        return self.seconds * (1 + size / SIZE_UNIT)
 
 
 class Stopped(NamedTuple):
@@ -60,6 +68,13 @@ class Stopped(NamedTuple):
 
     reason: Literal["time", "memory", "crash"]
     detail: str
+
+
+class _Death(NamedTuple):
+    """How a child died, and the place in its bundle of the item whose time had run out, if that was it."""
+
+    how: Stopped
+    place: int | None
 
 
 class KillableProcess(Generic[Item, Result]):
@@ -72,7 +87,7 @@ class KillableProcess(Generic[Item, Result]):
         self._arena: Arena | None = None
 
     def map(self, items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[Result | Stopped]:
-        """`function` of every item, in order, or why there is none; `size(item)` in bytes cuts bundles.
+        """`function` of every item, in order, or why there is none; `size(item)` in bytes cuts bundles and adds time.
 
         An exception of `function` other than MemoryError is raised here.
         """
@@ -101,19 +116,24 @@ class KillableProcess(Generic[Item, Result]):
             self._arena.close()
         self._pipe = self._process = self._arena = None
 
-    def _answers(self, bundle: list[Item], sent: bool) -> Iterator[Result | Stopped]:
-        answers = self._receive(len(bundle)) if sent else None
+    def _answers(self, bundle: "_Bundle[Item]", sent: bool) -> Iterator[Result | Stopped]:
+        answers = self._receive(bundle) if sent else None
         if isinstance(answers, list):
             yield from answers
-            return
-        for item in bundle:
-            answer = self._receive(1) if self._send([item]) else None
-            if isinstance(answer, list):
-                yield from answer
-            else:
-                yield answer or Stopped("crash", "the process died before it took the document")
+        elif isinstance(answers, _Death) and answers.place is not None:
+            before, after = bundle[: answers.place], bundle[answers.place + 1 :]
+            yield from self._answers(before, self._send(before)) if before else ()
+            yield answers.how
+            yield from self._answers(after, self._send(after)) if after else ()
+        else:
+            for one in bundle:
+                answers = self._receive([one]) if self._send([one]) else None
+                if isinstance(answers, list):
+                    yield from answers
+                else:
+                    yield answers.how if answers else Stopped("crash", "the process died before it took the document")
 
-    def _send(self, bundle: list[Item]) -> bool:
+    def _send(self, bundle: "_Bundle[Item]") -> bool:
         pipe, arena = self._started()
         try:
             pipe.send_bytes(arena.dumps(bundle))
@@ -122,34 +142,35 @@ class KillableProcess(Generic[Item, Result]):
             return False
         return True
 
-    def _receive(self, items: int) -> list[Result | Stopped] | Stopped:
+    def _receive(self, bundle: "_Bundle[Item]") -> list[Result | Stopped] | _Death:
         """The answers to a bundle, or how the child died over it."""
-        pipe, process = self._pipe, self._process
-        assert pipe is not None and process is not None
+        pipe, process, arena = self._pipe, self._process, self._arena
+        assert pipe is not None and process is not None and arena is not None
         try:
-            if not self._answered(pipe, process.pid, items):
+            if not self._answered(pipe, process.pid, bundle):
                 self.close()
-                return Stopped("time", f"no answer and no work for {STILL} times {self._limits.seconds} s")
+                return _Death(Stopped("time", f"no answer and no work for {STILL} times its time"), None)
             answers = pipe.recv()
         except (EOFError, OSError):
-            code = process.wait()
+            code, place = process.wait(), arena.progress
             self.close()
-            if code == -signal.SIGXCPU:
-                return Stopped("time", f"more than {self._limits.seconds} s of processor time")
+            if code == -signal.SIGPROF:
+                seconds = self._limits.time_of(bundle[place][1])
+                return _Death(Stopped("time", f"more than {seconds:.3g} s of processor time"), place)
             if code == -signal.SIGKILL:
-                return Stopped("memory", "killed from outside, most often for memory")
-            return Stopped("crash", f"the process ended with code {code}")
+                return _Death(Stopped("memory", "killed from outside, most often for memory"), None)
+            return _Death(Stopped("crash", f"the process ended with code {code}"), None)
         if isinstance(answers, BaseException):
             raise answers
         found: list[Result | Stopped] = answers
         return found
 
-    def _answered(self, pipe: "Connection[Any, Any]", pid: int, items: int) -> bool:
+    def _answered(self, pipe: "Connection[Any, Any]", pid: int, bundle: "_Bundle[Item]") -> bool:
         """Wait for the answers to a bundle; False for a child that stands still, or takes longer than all its items."""
         with contextlib.suppress(psutil.Error):  # a child that is gone is seen by the read that follows
             used = _processor_seconds(pid)
-            for _ in range(items):
-                if pipe.poll(STILL * self._limits.seconds):
+            for _, size in bundle:
+                if pipe.poll(STILL * self._limits.time_of(size)):
                     return True
                 before, used = used, _processor_seconds(pid)
                 if used - before < STILL_SECONDS:
@@ -203,12 +224,12 @@ def _processor_seconds(pid: int) -> float:
     return float(times.user + times.system)
 
 
-def _bundles(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
-    bundle: list[Item] = []
+def _bundles(items: Iterable[Item], size: Callable[[Item], int]) -> "Iterator[_Bundle[Item]]":
+    bundle: _Bundle[Item] = []
     weight = 0
     for item in items:
-        bundle.append(item)
-        weight += size(item)
+        bundle.append((item, size(item)))
+        weight += bundle[-1][1]
         if weight >= BUNDLE_BYTES or len(bundle) >= BUNDLE_ITEMS:
             yield bundle
             bundle, weight = [], 0
@@ -221,7 +242,7 @@ def serve(descriptor: int, shared: int) -> None:
     pipe: Connection[Any, Any] = Connection(descriptor)
     arena = Arena(shared)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         function, limits, warm = pipe.recv()
@@ -234,34 +255,36 @@ def serve(descriptor: int, shared: int) -> None:
         while pipe.poll(IDLE_SECONDS):
             bundle = arena.loads(pipe.recv_bytes())
             try:
-                answers: Any = [_limited(function, item, limits) for item in bundle]
+                answers: Any = []
+                for place, (item, size) in enumerate(bundle):
+                    arena.progress = place
+                    answers.append(_limited(function, item, limits.time_of(size), limits.memory))
             except Exception as error:
                 answers = error
             _unlimited()
             pipe.send(answers)
 
 
-def _limited(function: Callable[[Any], Any], item: Any, limits: Limits) -> Any:
-    # The limit is in whole seconds of the process: what it has used, rounded up, and the item's own.
-    _set(resource.RLIMIT_CPU, int(time.process_time()) + 1 + limits.seconds)
+def _limited(function: Callable[[Any], Any], item: Any, seconds: float, memory: int) -> Any:
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     if sys.platform == "linux":
-        _set(resource.RLIMIT_AS, _address_space() + limits.memory)
+        _limit_memory(_address_space() + memory)
     try:
         return function(item)
     except MemoryError:
-        return Stopped("memory", f"more than {limits.memory} bytes")
+        return Stopped("memory", f"more than {memory} bytes")
 
 
 def _unlimited() -> None:
-    _set(resource.RLIMIT_CPU, resource.RLIM_INFINITY)
-    _set(resource.RLIMIT_AS, resource.RLIM_INFINITY)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    _limit_memory(resource.RLIM_INFINITY)
 
 
-def _set(kind: int, soft: int) -> None:
-    hard = resource.getrlimit(kind)[1]
+def _limit_memory(soft: int) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     if hard != resource.RLIM_INFINITY:
         soft = hard if soft == resource.RLIM_INFINITY else min(soft, hard)
-    resource.setrlimit(kind, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _address_space() -> int:

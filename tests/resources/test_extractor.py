@@ -6,9 +6,11 @@ import pytest
 
 from pipelines.core.artifacts import read_table
 from pipelines.corpus.acquisition.config import ReaderConfig
+from pipelines.corpus.acquisition.records import Record
 from pipelines.corpus.extraction.config import ExtractionConfig
-from pipelines.corpus.extraction.extract import DocumentContext
-from resources.extractor import TaskFile, UnitTask, run_unit
+from pipelines.corpus.extraction.extract import DocumentContext, extract_records
+from pipelines.corpus.normalization.config import WordSegmentation
+from resources.extractor import TaskFile, UnitTask, extractor, isolated, run_unit
 from resources.store import ArtifactStore, PartMemo
 
 SMALL_MEMORY = ExtractionConfig(max_document_memory=64 << 20)
@@ -41,3 +43,14 @@ def test_memory_is_limited_and_the_rest_is_kept(tmp_path: Path, files: tuple) ->
     assert roomy[1] == "record_too_large"
     recorded = {drop[0]: drop[1:]}
     assert run(tmp_path, "3" * 64, files, config=ExtractionConfig(), stopped=recorded) == [drop]
+
+
+def test_dictionaries_are_loaded_within_the_limits() -> None:
+    """jieba's takes 1.5 s in a new process, more than a document's second, and the first document waits for it."""
+    pytest.importorskip("jieba")
+    extractor.cache_clear()
+    context = DocumentContext("s", "b", "d", "zh", (WordSegmentation(),))
+    record = Record("a", None, "我来到北京清华大学", None, None, None, {}, "text")
+    config = ExtractionConfig()
+    (part,) = extract_records([record], "s.b", context, config, isolated(config, context))
+    assert part.tables["documents"]["text"].to_pylist() == ["我 来到 北京 清华大学"]

@@ -18,6 +18,12 @@ def behave(item: str) -> str:
     if item == "spin":
         while True:
             pass
+    if item.startswith("busy "):  # seconds of processor time, and a file that says so
+        started = time.process_time()
+        with Path(item.split()[2]).open("a") as file:
+            file.write("tried\n")
+        while time.process_time() < started + float(item.split()[1]):
+            pass
     if item == "eat":
         return str(len(bytearray(4 << 30)))
     if item == "sleep":
@@ -60,6 +66,21 @@ def test_bad_items_cost_their_own_limit(process: KillableProcess[str, str]) -> N
     assert list(process.map(["e"], len)) == ["E"]
 
 
+def test_a_bad_item_costs_its_time_once(process: KillableProcess[str, str], tmp_path: Path) -> None:
+    """All others of its bundle are answered; what stood before it is done again, what comes after it is not."""
+    bad, good = (f"busy {seconds} {tmp_path / name}" for seconds, name in ((9, "bad"), (0, "good")))
+    answers = list(process.map([good, bad, good, bad], len))
+    assert [isinstance(answer, Stopped) for answer in answers] == [False, True, False, True]
+    assert (tmp_path / "bad").read_text().count("tried") == 2
+    assert (tmp_path / "good").read_text().count("tried") == 4
+
+
+def test_size_earns_time(process: KillableProcess[str, str], tmp_path: Path) -> None:
+    busy = f"busy 1.5 {tmp_path / 'tries'}"
+    small, large = (list(process.map([busy], lambda _, size=size: size)) for size in (0, 2 << 20))
+    assert (small, large) == ([Stopped("time", "more than 1 s of processor time")], [busy.upper()])
+
+
 def test_a_child_that_stands_still_is_not_waited_for(
     process: KillableProcess[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,7 +88,7 @@ def test_a_child_that_stands_still_is_not_waited_for(
     monkeypatch.setattr("resources.killable.STILL", 1)
     started = time.monotonic()
     answers = list(process.map(["a", "sleep", *"bcdefgh"], len))
-    assert answers[1] == Stopped("time", "no answer and no work for 1 times 1 s")
+    assert answers[1] == Stopped("time", "no answer and no work for 1 times its time")
     assert [*answers[:1], *answers[2:]] == [item.upper() for item in "abcdefgh"]
     assert time.monotonic() - started < 40
 

@@ -34,10 +34,12 @@ class ExtractionConfig(Config):
     max_html_attributes: int = Field(
         default=4096, ge=16, description="Attributes of one element beyond which a page is dropped."
     )
-    max_document_seconds: int = Field(
-        default=10,
-        ge=1,
-        description="Seconds of processor time after which the extraction of one document is killed: a counted drop.",
+    max_document_seconds: float = Field(
+        default=1,
+        ge=0.05,
+        le=3600,
+        description="Seconds of processor time after which the extraction of one document is killed: a counted drop. "
+        "It gets as much again for each MiB of its size, and ten times as much where operations load dictionaries.",
     )
     max_document_memory: int = Field(
         default=2 << 30,

@@ -21,7 +21,7 @@ import numpy as np
 from pipelines.core.fingerprint import Algorithm
 from pipelines.corpus.normalization import characters, chinese, hyphens, layout, tables, words
 from pipelines.corpus.normalization import mojibake as broken
-from pipelines.corpus.normalization.config import DEFAULT_OPERATIONS, AnyOperation
+from pipelines.corpus.normalization.config import DEFAULT_OPERATIONS, EXTRAS, AnyOperation
 
 Function = Callable[[str, Any, str | None], str]
 SHORT: Final = 10_000
@@ -68,6 +68,11 @@ STEPS: Final[dict[str, _Step]] = {
     "stemming": _Step(Algorithm("stemming", 1), words.stemming, "snowballstemmer"),
     "lemmatization": _Step(Algorithm("lemmatization", 1), words.lemmatization, "simplemma"),
 }
+
+
+def load_dictionaries(operations: Sequence[AnyOperation]) -> bool:
+    """Whether one of them does, which takes up to 2 s in a new process; the slowest then does 0.3 MB/s."""
+    return any(STEPS[operation.operation].library in EXTRAS for operation in operations)
 
 
 def identity_of(operations: Sequence[AnyOperation]) -> list[dict[str, Any]]:
