@@ -12,16 +12,16 @@ were not fitted, 0.969 by cross-validation on the others), 200 MB/s on one core,
 """
 
 import html as html_entities
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from pipelines.core.fingerprint import Algorithm
 from pipelines.corpus.extraction.config import ExtractionConfig
-from pipelines.corpus.extraction.html_blocks import Blocks, blocks_of
-from pipelines.corpus.extraction.html_labels import keep
+from pipelines.corpus.extraction.html_blocks import find_blocks
+from pipelines.corpus.extraction.html_features import GROUP_OF
+from pipelines.corpus.extraction.html_labels import CHANGE_WEIGHTS, WEIGHTS, keep
 from pipelines.corpus.extraction.html_render import render
 from pipelines.corpus.extraction.html_tree import Bounds, FlatTree, StructureError, flat_tree
 from pipelines.corpus.extraction.html_words import (
@@ -35,6 +35,7 @@ from pipelines.corpus.extraction.html_words import (
     SHARE,
     SIDE,
     SUPPRESSED,
+    TAG_KINDS,
     TAGS,
 )
 
@@ -43,8 +44,8 @@ MAX_TITLE_CHARACTERS: Final = 500
 MAX_LANGUAGE_CHARACTERS: Final = 35
 """The longest language tag that RFC 5646 asks programs to hold."""
 _FRAME: Final = FOOT | LANDMARK | SUPPRESSED | NAVIGATION | SIDE | RELATED | ADVERT | SHARE
-
-Array = npt.NDArray[Any]
+ALL: Final = -1
+"""In the place of wanted hints: every text of the page."""
 
 
 class Page(NamedTuple):
@@ -64,40 +65,27 @@ def extract_page(page: bytes, config: ExtractionConfig) -> Page | Refusal:
         tree = flat_tree(page, Bounds(config.max_html_nodes, config.max_html_depth, config.max_html_attributes))
     except StructureError as error:
         return Refusal(error.reason, error.detail)
-    blocks = blocks_of(page, tree)
-    if config.main_content:
-        labels = keep(blocks)
-        wanted = (COMMENT if config.comments else 0) | (META if config.post_meta else 0)
-        if wanted:
-            labels |= _asked_for(blocks, wanted)
-    else:
-        labels = blocks.leaf
-    kept = np.zeros(len(tree.tag), np.uint8)
-    _spread(blocks.node, blocks.stop, blocks.leaf, labels, kept)
+    wanted = (COMMENT if config.comments else 0) | (META if config.post_meta else 0) if config.main_content else ALL
+    data = np.frombuffer(page, np.uint8)
+    kept = _kept_nodes(data, TAG_KINDS, GROUP_OF, tree, WEIGHTS, CHANGE_WEIGHTS, wanted)
     plain = bool((tree.tag == TAGS["text"]).all())  # a text that calls itself a page: its lines are its own
     text = _as_written(page) if plain else render(page, tree, kept, config.alt_texts)
     return Page(text, _title(page, tree), _language(page, tree))
 
 
 @njit(cache=True, nogil=True)
-def _spread(node, stop, leaf, labels, kept):  # type: ignore[no-untyped-def]
-    """Marks the nodes of the kept leaves."""
-    for block in range(len(node)):
-        if leaf[block] and labels[block]:
-            kept[node[block] : stop[block]] = 1
-
-
-def _asked_for(blocks: Blocks, wanted: int) -> Array:
-    """Leaves below a hint that the configuration asks for, and below none of the frame's."""
-    below = np.zeros(len(blocks.node) + 1, np.int64)
-    _inherit(blocks.parent, blocks.bits, below)
-    return np.asarray((blocks.leaf == 1) & (below[:-1] & wanted > 0) & (below[:-1] & _FRAME == 0), np.uint8)
-
-
-@njit(cache=True, nogil=True)
-def _inherit(parent, bits, below):  # type: ignore[no-untyped-def]
-    for block in range(len(parent)):
-        below[block] = bits[block] | below[parent[block]]  # -1, the last one, is 0
+def _kept_nodes(page, kinds, group_of, tree, weights, changes, wanted):  # type: ignore[no-untyped-def]
+    """1 for the nodes of the main content, and of leaves below a hint of `wanted` and below none of the frame's."""
+    blocks = find_blocks(page, kinds, group_of, tree)
+    labels = blocks.leaf if wanted == ALL else keep(blocks, weights, changes)
+    below = np.zeros(len(labels) + 1, np.int64)
+    kept = np.zeros(len(tree.tag), np.uint8)
+    for block in range(len(labels)):
+        below[block] = blocks.bits[block] | below[blocks.parent[block]]  # -1, the last one, is 0
+        asked_for = wanted > 0 and below[block] & wanted and not below[block] & _FRAME
+        if blocks.leaf[block] and (labels[block] or asked_for):
+            kept[blocks.node[block] : blocks.stop[block]] = 1
+    return kept
 
 
 def _as_written(page: bytes) -> str:

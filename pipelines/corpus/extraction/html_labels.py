@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from pipelines.corpus.extraction.html_blocks import Blocks
 from pipelines.corpus.extraction.html_features import FEATURES, GROUPS
 
 Array = npt.NDArray[Any]
@@ -71,22 +70,6 @@ WEIGHTS: Final = _table(FEATURES)
 CHANGE_WEIGHTS: Final = _table(tuple(f"change: {name}" for name in CHANGES))
 
 
-def best_labels(unary: Array, blocks: Blocks, changes: Array) -> Array:
-    """1 for the kept blocks. `unary` is the score of keeping a block, `changes` the weights of CHANGES."""
-    found: Array = _decode(
-        unary,
-        blocks.parent,
-        blocks.leaf,
-        blocks.group,
-        blocks.bits,
-        blocks.prose,
-        blocks.letters,
-        blocks.linked,
-        changes,
-    )
-    return found
-
-
 @njit(cache=True, nogil=True)
 def vertical(kept_above, kept, leaf, group, most, linked):  # type: ignore[no-untyped-def]
     """The number of CHANGES between a block and its parent, -1 for none."""
@@ -110,7 +93,10 @@ def horizontal(kept_before, kept, alike):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _decode(unary, parent, leaf, group, bits, prose, letters, linked, changes):  # type: ignore[no-untyped-def]
+def best_labels(unary, blocks, changes):  # type: ignore[no-untyped-def]
+    """1 for the kept blocks. `unary` is the score of keeping a block, `changes` the weights of CHANGES."""
+    parent, leaf, group, bits, prose = blocks.parent, blocks.leaf, blocks.group, blocks.bits, blocks.prose
+    letters, linked = blocks.letters, blocks.linked
     count = len(unary)
     # chain[b, y, z]: the best of b's children seen so far (from the last), when b has label y and the first seen z.
     chain = np.zeros((count + 1, 2, 2))
@@ -182,8 +168,9 @@ def scores(features, many, weights):  # type: ignore[no-untyped-def]
     return total
 
 
-def keep(blocks: Blocks, weights: Array = WEIGHTS, changes: Array = CHANGE_WEIGHTS) -> Array:
-    """The blocks of the main content, 1 for kept.
+@njit(cache=True, nogil=True)
+def keep(blocks, weights, changes):  # type: ignore[no-untyped-def]
+    """The blocks of the main content, 1 for kept, by the weights of FEATURES and CHANGES.
 
     A page is never left with next to nothing: below `LEAST_PROSE` of the prose or `LEAST_SHARE` of the letters outside
     of suspects, texts that are more than links are lifted, step by step; so they are below `LEAST_OWN` of the letters
@@ -194,31 +181,46 @@ def keep(blocks: Blocks, weights: Array = WEIGHTS, changes: Array = CHANGE_WEIGH
     else all prose, else all.
     """
     unary = scores(blocks.features, blocks.many, weights)
-    leaf = blocks.leaf == 1
-    inner = leaf & (blocks.suspect == 0)
-    own = blocks.letters - blocks.linked
-    whole, prose = int(own[inner].sum()), int(blocks.prose[inner].sum())
+    leaf, suspect, letters, group = blocks.leaf, blocks.suspect, blocks.letters, blocks.group
+    own = letters - blocks.linked
+    whole, prose, inside, everything = 0, 0, 0, 0
+    for block in range(len(leaf)):
+        if leaf[block]:
+            everything += letters[block]
+            if not suspect[block]:
+                whole += own[block]
+                prose += blocks.prose[block]
+                inside += letters[block]
     least_own = LEAST_OWN * whole if prose < MOSTLY_PROSE * whole else 0.0
     if whole < SHORT:
         least_own = LEAST_OF_SHORT * whole
-    least = max(
-        min(LEAST_LETTERS, LEAST_SHARE * int(blocks.letters[inner].sum())),
-        LEAST_PROSE * prose,
-    )
-    for _ in range(LIFTS + 1):
+    least = max(min(LEAST_LETTERS, LEAST_SHARE * inside), LEAST_PROSE * prose)
+    labels = best_labels(unary, blocks, changes)
+    for _ in range(LIFTS):
+        kept, kept_own = 0, 0
+        for block in range(len(leaf)):
+            if leaf[block] and labels[block]:
+                kept += letters[block]
+                kept_own += 0 if suspect[block] else own[block]
+        if kept >= least and kept_own >= least_own:
+            break
+        for block in range(len(leaf)):
+            if leaf[block] and not suspect[block]:
+                short_but_own = own[block] * 2 > letters[block] and (_IS_DATA[group[block]] or whole < SHORT)
+                if own[block] >= PLAIN_LETTERS or short_but_own:
+                    unary[block] += LIFT
         labels = best_labels(unary, blocks, changes)
-        kept = leaf & (labels == 1)
-        if int(blocks.letters[kept].sum()) >= least and int(own[kept & inner].sum()) >= least_own:
+    _complete(labels, blocks)
+    small = min(SMALL, LEAST_SHARE * everything)
+    for step in range(3):
+        kept = 0
+        for block in range(len(leaf)):
+            kept += letters[block] if leaf[block] and labels[block] else 0
+        if kept >= small:
             break
-        unary += LIFT * (
-            inner & ((own >= PLAIN_LETTERS) | ((own * 2 > blocks.letters) & (_IS_DATA[blocks.group] | (whole < SHORT))))
-        )
-    _complete(labels, blocks.parent, blocks.leaf, blocks.group, blocks.letters, blocks.linked, blocks.suspect)
-    small = min(SMALL, LEAST_SHARE * int(blocks.letters[leaf].sum()))
-    for more in (leaf & (blocks.suspect != 1), leaf & (blocks.prose > 0), leaf):
-        if int(blocks.letters[leaf & (labels == 1)].sum()) >= small:
-            break
-        labels |= more
+        for block in range(len(leaf)):
+            if leaf[block] and (step == 2 or (blocks.prose[block] > 0 if step else suspect[block] != 1)):
+                labels[block] = 1
     return labels
 
 
@@ -235,13 +237,15 @@ def _kept_beyond_headings(block, beside, group, labels):  # type: ignore[no-unty
 
 
 @njit(cache=True, nogil=True)
-def _complete(labels, parent, leaf, group, letters, linked, suspect):  # type: ignore[no-untyped-def]
+def _complete(labels, blocks):  # type: ignore[no-untyped-def]
     """Code, tables and lists that stand in kept text belong to it, whatever they look like alone; in place.
 
     Code needs a kept neighbour on one side, tables and lists on both (a table may be the last of its section), headings
     below the first between; wrappers that hold nothing else stand for them. A heading between kept neighbours is kept.
     A heading at the end, with nothing kept behind it, goes.
     """
+    parent, leaf, group, suspect = blocks.parent, blocks.leaf, blocks.group, blocks.suspect
+    letters, linked = blocks.letters, blocks.linked
     count = len(labels)
     before = np.full(count, -1, np.int32)
     after = np.full(count, -1, np.int32)

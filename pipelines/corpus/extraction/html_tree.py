@@ -80,14 +80,11 @@ class FlatTree(NamedTuple):
 def flat_tree(page: bytes, bounds: Bounds = DEFAULT_BOUNDS) -> FlatTree:
     """The tree of a page in UTF-8; StructureError for one beyond its bounds."""
     data = np.frombuffer(page, np.uint8)
-    room = min(2 * int(np.count_nonzero(data == ord("<"))), bounds.nodes) + 3
-    columns = [np.zeros(room, kind) for kind in (np.int16, *[np.int32] * 2, np.int64, *[np.int32] * 4, np.uint8)]
     words, most_work = data[: len(data) // 8 * 8].view(np.uint64), WORK_FACTOR * len(data) + 4096
-    found = _build(
+    columns, nodes, deepest, attributes, work = _build(
         data, words, bounds.nodes, bounds.attributes, most_work,
-        TAG_KEYS, TAG_VALUES, TAG_KINDS, HINT_KEYS, HINT_VALUES, ROLE_KEYS, ROLE_VALUES, *columns,
+        TAG_KEYS, TAG_VALUES, TAG_KINDS, HINT_KEYS, HINT_VALUES, ROLE_KEYS, ROLE_VALUES,
     )  # fmt: skip
-    nodes, deepest, attributes, work = (int(number) for number in found)
     if attributes > bounds.attributes:
         raise StructureError("html_too_many_attributes", f"at least {attributes} in one tag")
     if nodes > bounds.nodes:
@@ -96,7 +93,7 @@ def flat_tree(page: bytes, bounds: Bounds = DEFAULT_BOUNDS) -> FlatTree:
         raise StructureError("html_too_deep", f"more than {bounds.depth} elements inside one another")
     if work > most_work:
         raise StructureError("html_too_tangled", f"{work} steps through open elements in {len(data)} bytes")
-    return FlatTree(*(column[:nodes] for column in columns))
+    return FlatTree(*columns)
 
 
 _CLASS, _ID, _ROLE, _STYLE, _ALT, _LANG, _TYPE, _ITEMPROP, _ALTTEXT, _ENCODING, _ARIA, _HIDDEN_NAME = (
@@ -120,10 +117,22 @@ _SUPPRESSED = int(SUPPRESSED)
 @njit(cache=True, nogil=True)
 def _build(  # type: ignore[no-untyped-def]
     page, words, max_nodes, max_attributes, max_work, tag_keys, tag_values, tag_kinds, hint_keys, hint_values,
-    role_keys, role_values, tag, parent, end, bits, start, stop, letters, stops, linked,
+    role_keys, role_values,
 ):  # fmt: skip
-    """(nodes, the most open elements, the most attributes, steps through open elements); ends beyond a bound."""
+    """(columns, nodes, the most open elements, the most attributes, steps through open elements).
+
+    Ends beyond a bound. Every `<` gives two nodes at most: itself and the text behind it.
+    """
     size, count, at, top, links = len(page), 0, 0, 0, 0
+    room = 0
+    for byte in page:
+        room += byte == 60
+    room = min(2 * room, max_nodes) + 3
+    tag, bits, linked = np.empty(room, np.int16), np.zeros(room, np.int64), np.zeros(room, np.uint8)
+    parent, end, start, stop = (
+        np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int32),
+    )  # fmt: skip
+    letters, stops = np.zeros(room, np.int32), np.zeros(room, np.int32)
     deepest, most, work = 0, 0, 0
     open_node = np.empty(MAX_DEPTH, np.int32)
     open_name = np.empty(MAX_DEPTH, np.uint64)
@@ -401,4 +410,8 @@ def _build(  # type: ignore[no-untyped-def]
     while top:
         top -= 1
         end[open_node[top]] = count
-    return count, deepest, most, work
+    columns = (
+        tag[:count], parent[:count], end[:count], bits[:count], start[:count], stop[:count], letters[:count],
+        stops[:count], linked[:count],
+    )  # fmt: skip
+    return columns, count, deepest, most, work
