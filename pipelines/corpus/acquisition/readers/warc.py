@@ -24,6 +24,8 @@ from pipelines.corpus.acquisition.streams import decompressed
 _HTML_TYPES: Final = frozenset(("text/html", "application/xhtml+xml"))
 _TEXT_TYPES: Final = frozenset(("text/plain", "text/markdown"))
 _SNIFFED: Final = (b"<!doctype html", b"<html", b"<head", b"<body")
+HEAD_BYTES: Final = 16 << 10
+"""Both heads of most records end before; where nothing follows them here, the whole record is parsed."""
 _DECODINGS: Final = ("all", "content", "transfer", "none")
 """Tried in order: old crawlers stored bodies already unchunked or decompressed and kept the headers."""
 _MISUNDERSTOOD: Final = frozenset(("not_http", "bad_http_header", "bad_warc_header", "empty_record"))
@@ -79,11 +81,10 @@ def _page(item: RawRecord, locator: str, max_bytes: int) -> Record | Drop:
 
 def response_record(item: RawRecord, locator: str, max_bytes: int) -> Record | Drop:
     """The page in a response record, or why there is none; OSError or ValueError for headers that cannot be parsed."""
-    record = WarcRecord.from_bytes(item.block)
+    record, start = _headers(item.block)
+    http = record.http_headers
     if not record.is_http:
         return Drop(locator, "not_http", detail(record.headers.get("Content-Type")))
-    record.parse_http(auto_decode="none", strict_mode=False)
-    http = record.http_headers
     status = http.status_code if http is not None else None
     if status is None:
         return Drop(locator, "bad_http_header", detail(http.status_line if http is not None else "none"))
@@ -93,7 +94,7 @@ def response_record(item: RawRecord, locator: str, max_bytes: int) -> Record | D
     if media_type and media_type not in _HTML_TYPES and media_type not in _TEXT_TYPES:
         return Drop(locator, "content_type", detail(media_type))
     encoded = http.get("Content-Encoding") or http.get("Transfer-Encoding")
-    body = _body(item.block, max_bytes) if encoded else record.reader.read(max_bytes + 1)
+    body = _body(item.block, max_bytes) if encoded else item.block[start : start + max_bytes + 1]
     transfer = http.get("Transfer-Encoding") or ""
     if body is None or body.startswith(GZIP_MAGIC) or (transfer and joined_chunks(body[:16])):
         body = _undone(item.block, transfer, http.get("Content-Encoding") or "", max_bytes)
@@ -118,6 +119,19 @@ def response_record(item: RawRecord, locator: str, max_bytes: int) -> Record | D
         meta=meta,
         kind="text" if media_type in _TEXT_TYPES else "html",
     )
+
+
+def _headers(block: bytes) -> tuple[WarcRecord, int]:
+    """The record with its HTTP head parsed, and where its payload begins; pages are not copied for it."""
+    for head in (block[:HEAD_BYTES], block):
+        record = WarcRecord.from_bytes(head)
+        if not record.is_http:
+            break
+        record.parse_http(auto_decode="none", strict_mode=False)
+        payload = len(record.reader.read())
+        if payload:
+            return record, len(head) - payload
+    return record, len(block)
 
 
 def _undone(block: bytes, transfer: str, content: str, max_bytes: int) -> bytes | None:
