@@ -23,7 +23,7 @@ from typing import Any, Final
 from pipelines.core.fingerprint import Algorithm, digest_json
 from pipelines.corpus.acquisition.crawl import robots, urls, warc
 from pipelines.corpus.acquisition.crawl.config import ROBOTS, CrawlConfig
-from pipelines.corpus.acquisition.crawl.fetch import Exchange
+from pipelines.corpus.acquisition.crawl.fetch import Exchange, Fetcher
 from pipelines.corpus.acquisition.crawl.frontier import Entry, Frontier
 from pipelines.corpus.acquisition.crawl.journal import JOURNAL_NAME, Event, Journal
 from pipelines.corpus.acquisition.crawl.links import PageLinks
@@ -105,7 +105,7 @@ class _Crawl:
         self._frontier = Frontier(
             scope.verdict, window=2 * config.concurrency, max_urls=config.max_urls, max_redirects=config.max_redirects
         )
-        self._visitor = Visitor(config, clock=clock, sleep=sleep, chance=chance)
+        self._visitor = Visitor(config, Fetcher(config, clock=clock, sleep=sleep, chance=chance), clock)
         self._writer: WarcWriter | None = None
         self._robots: dict[str, Robots] = {}
         self._pace = Pace(config, self._product, self._robots)

@@ -31,17 +31,8 @@ class RobotsVisit(NamedTuple):
 class Visitor:
     """The work of the crawler's threads; holds the connections of one crawl."""
 
-    def __init__(
-        self,
-        config: CrawlConfig,
-        *,
-        clock: Callable[[], float],
-        sleep: Callable[[float], None],
-        chance: Callable[[], float],
-    ) -> None:
-        self._config = config
-        self._clock = clock
-        self._fetcher = Fetcher(config, clock=clock, sleep=sleep, chance=chance)
+    def __init__(self, config: CrawlConfig, fetcher: Fetcher, clock: Callable[[], float]) -> None:
+        self._config, self._fetcher, self._clock = config, fetcher, clock
 
     def page(self, url: str, delay: float) -> Visit:
         """Fetch a page and read its links; `delay` is the pace of its host."""

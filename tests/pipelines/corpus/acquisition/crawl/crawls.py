@@ -1,12 +1,13 @@
 """One crawl of a loopback site, with everything that must hold of any crawl checked."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pipelines.corpus.acquisition.crawl.config import CrawlConfig
 from pipelines.corpus.acquisition.crawl.crawler import crawl
-from pipelines.corpus.acquisition.crawl.summary import CrawlSummary
+from pipelines.corpus.acquisition.crawl.summary import CrawlSummary, Progress
 from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock, Site, page, steady
 from tests.pipelines.corpus.acquisition.crawl.test_warc import by_fastwarc, by_warcio
 
@@ -26,11 +27,26 @@ def settings(**changes: Any) -> CrawlConfig:
 
 
 def run(site: Site, folder: Path, clock: FakeClock | None = None, **changes: Any) -> CrawlSummary:
-    clock = clock or FakeClock()
-    summary = crawl(settings(**changes), folder, base_url=site.base, clock=clock, sleep=clock.sleep, chance=steady)
+    """A whole crawl, checked."""
+    summary = begin(site, folder, clock or FakeClock(), lambda progress: None, **changes)
     assert sum(summary.outcomes.values()) == summary.urls_seen
     assert summary.outcomes.get("fetched", 0) == summary.pages
     return summary
+
+
+def begin(
+    site: Site, folder: Path, clock: FakeClock, progress: Callable[[Progress], None], **changes: Any
+) -> CrawlSummary:
+    """A crawl that `progress` may watch or end."""
+    return crawl(
+        settings(**changes),
+        folder,
+        base_url=site.base,
+        clock=clock,
+        sleep=clock.sleep,
+        chance=steady,
+        progress=progress,
+    )
 
 
 def archived(folder: Path) -> list[str]:

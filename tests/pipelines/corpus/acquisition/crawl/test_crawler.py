@@ -15,7 +15,7 @@ import pytest
 from pipelines.corpus.acquisition.crawl.crawler import crawl
 from pipelines.corpus.acquisition.crawl.journal import JournalError
 from pipelines.corpus.acquisition.crawl.summary import Progress
-from tests.pipelines.corpus.acquisition.crawl.crawls import SITE, archived, run, settings
+from tests.pipelines.corpus.acquisition.crawl.crawls import SITE, archived, begin, run, settings
 from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock, Reply, page, serve, steady
 from tests.shared_data import shared
 
@@ -24,15 +24,7 @@ def test_breadth_first_every_page_once(tmp_path: Path) -> None:
     reports: list[Progress] = []
     clock = FakeClock()
     with serve(SITE) as site:
-        summary = crawl(
-            settings(),
-            tmp_path,
-            base_url=site.base,
-            clock=clock,
-            sleep=clock.sleep,
-            chance=steady,
-            progress=reports.append,
-        )
+        summary = begin(site, tmp_path, clock, reports.append)
     assert site.order == ["/robots.txt", "/", "/a", "/b", "/c", "/d"]
     assert archived(tmp_path) == site.order[1:]
     assert summary.outcomes == {"fetched": 5}

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.corpus.acquisition.crawl.crawler import SPOOL_NAME, crawl
+from pipelines.corpus.acquisition.crawl.crawler import SPOOL_NAME
 from pipelines.corpus.acquisition.crawl.journal import JOURNAL_NAME
 from pipelines.corpus.acquisition.crawl.summary import Progress
-from tests.pipelines.corpus.acquisition.crawl.crawls import SITE, archived, run, settings
-from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock, Reply, Site, page, serve, steady
+from tests.pipelines.corpus.acquisition.crawl.crawls import SITE, archived, begin, run
+from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock, Reply, Site, page, serve
 
 CHILD = """
 import sys, time
@@ -53,17 +53,8 @@ def test_a_crawl_stopped_after_each_page_goes_on_and_gives_the_same_archive(tmp_
                     raise _Interrupt
 
             site.requests.clear()
-            config = settings(warc_max_bytes=1500)
             with pytest.raises(_Interrupt):
-                crawl(
-                    config,
-                    folder,
-                    base_url=site.base,
-                    clock=clock,
-                    sleep=clock.sleep,
-                    chance=steady,
-                    progress=interrupt,
-                )
+                begin(site, folder, clock, interrupt, warc_max_bytes=1500)
             with (folder / JOURNAL_NAME).open("ab") as journal:
                 journal.write(b'{"event":"url","url":"/torn')
             assert run(site, folder, warc_max_bytes=1500) == expected
@@ -73,15 +64,7 @@ def test_a_crawl_stopped_after_each_page_goes_on_and_gives_the_same_archive(tmp_
         site.requests.clear()
         folder = tmp_path / "power"
         with pytest.raises(_Interrupt):
-            crawl(
-                settings(),
-                folder,
-                base_url=site.base,
-                clock=clock,
-                sleep=clock.sleep,
-                chance=steady,
-                progress=interrupt,
-            )
+            begin(site, folder, clock, interrupt)
         (part,) = folder.glob("*.open")
         part.write_bytes(part.read_bytes()[:-100])  # a power cut took what the journal vouches for
         assert run(site, folder).outcomes == expected.outcomes
@@ -91,15 +74,7 @@ def test_a_crawl_stopped_after_each_page_goes_on_and_gives_the_same_archive(tmp_
     site.requests.clear()
     folder = tmp_path / "moved"
     with serve({**SITE, "/robots.txt": robots}) as first, pytest.raises(_Interrupt):
-        crawl(
-            settings(),
-            folder,
-            base_url=first.base,
-            clock=clock,
-            sleep=clock.sleep,
-            chance=steady,
-            progress=lambda p: interrupt(p, 2),
-        )
+        begin(first, folder, clock, lambda p: interrupt(p, 2))
     with serve({**SITE, "/robots.txt": robots}) as second:
         summary = run(second, folder)
     assert first.requests.keys().isdisjoint(second.requests)
@@ -185,15 +160,7 @@ def test_a_crawl_that_is_stopped_keeps_what_its_last_requests_bring(tmp_path: Pa
             }
             clock = FakeClock()
             with pytest.raises(_Interrupt):
-                crawl(
-                    settings(**common),
-                    tmp_path,
-                    base_url=site.base,
-                    clock=clock,
-                    sleep=clock.sleep,
-                    chance=steady,
-                    progress=interrupt,
-                )
+                begin(site, tmp_path, clock, interrupt, **common)
             assert run(site, tmp_path, **common).outcomes == {"fetched": 7}
             for server in (site, second, third):
                 assert set(server.requests.values()) == {1}

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.corpus.acquisition.crawl.config import CrawlConfig
-from pipelines.corpus.acquisition.crawl.crawler import crawl
 from pipelines.corpus.acquisition.crawl.sitemaps import Sitemap, parse_sitemap
-from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock, Reply, page, serve, steady
-from tests.pipelines.corpus.acquisition.crawl.test_crawler import archived, run
+from tests.pipelines.corpus.acquisition.crawl.crawls import archived, begin, run
+from tests.pipelines.corpus.acquisition.crawl.loopback import FakeClock, Reply, page, serve
 
 NAMESPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
 
@@ -151,8 +149,6 @@ def test_a_crawl_with_sitemaps_goes_on_after_any_stop(tmp_path: Path) -> None:
         pass
 
     routes = {"/map.xml": Reply(index("/one.xml")), "/one.xml": Reply(urlset("/a", "/b")), "/a": page(), "/b": page()}
-    settings = {"site": "pydoc", "allow_private_hosts": ["127.0.0.1"], "host_delays": {"127.0.0.1": 0}, "retries": 0}
-    config = CrawlConfig.model_validate({**settings, "concurrency": 1, "sitemaps": ["/map.xml"]})
     clock = FakeClock()
     with serve(routes) as site:
         for stop in range(1, 4):
@@ -167,15 +163,7 @@ def test_a_crawl_with_sitemaps_goes_on_after_any_stop(tmp_path: Path) -> None:
             site.requests.clear()
             folder = tmp_path / str(stop)
             with pytest.raises(InterruptError):
-                crawl(
-                    config,
-                    folder,
-                    base_url=site.base,
-                    clock=clock,
-                    sleep=clock.sleep,
-                    chance=steady,
-                    progress=interrupt,
-                )
-            summary = crawl(config, folder, base_url=site.base, clock=clock, sleep=clock.sleep, chance=steady)
+                begin(site, folder, clock, interrupt, sitemaps=["/map.xml"])
+            summary = run(site, folder, clock, sitemaps=["/map.xml"])
             assert summary.outcomes == {"fetched": 2, "sitemap": 2}
             assert set(site.requests.values()) == {1}
