@@ -32,6 +32,7 @@ from pipelines.corpus.filters.ngram_lm.model import ARRAYS
 from pipelines.corpus.filters.topics.subset import build_subset
 from pipelines.evaluation.reports.bands import bands_html
 from pipelines.evaluation.reports.models import annotation_html, calibration_html, classifier_html, language_model_html
+from pipelines.evaluation.reports.subset import subset_html
 from resources.mill import Mill
 from resources.stages import Action, store_array, store_bytes, store_raw, store_table
 
@@ -131,11 +132,13 @@ def make_subset(mill: Mill, action: Action, name: str) -> Made:
     background, _ = _texts(mill, action, section.background, 0.0, section.max_characters, section.seed)
     seeds, _ = _texts(mill, action, section.seeds, 0.0, section.max_characters, section.seed)
     built = build_subset([section.query] if section.query else seeds, background, section)
-    files = {"weights": store_bytes(mill.store, built.weights.model_dump_json().encode())}
-    files["terms.json"] = store_bytes(mill.store, json.dumps(built.shown, ensure_ascii=False, indent=1).encode())
-    checks = [_check("finds_terms", bool(built.shown), {"terms": len(built.shown)})]
-    first = ", ".join(item["term"] for item in built.shown[:12])
-    return [Part(name="00000", files=files)], checks, {"terms": len(built.shown), "heaviest": first}
+    measures, terms = built.measures, built.measures["terms"]
+    files = _measures(mill, measures, subset_html(name, measures))
+    files["weights"] = store_bytes(mill.store, built.weights.model_dump_json().encode())
+    checks = [_check("finds_terms", bool(terms), {"terms": len(terms)})]
+    first = ", ".join(item["term"] for item in terms[:12])
+    sizes = {key: measures[key] for key in ("background", "matched")}
+    return [Part(name="00000", files=files)], checks, {"terms": len(terms), "heaviest": first, **sizes}
 
 
 def make_language_model(mill: Mill, action: Action, name: str) -> Made:

@@ -28,11 +28,12 @@ from pipelines.corpus.filters.topics.config import SubsetConfig
 from pipelines.corpus.filters.topics.terms import ALGORITHMS as TERM_ALGORITHMS
 from pipelines.corpus.filters.topics.terms import terms_of
 
-SUBSET: Final = Algorithm("topical_subset", 1)
+SUBSET: Final = Algorithm("topical_subset", 2)
 SUBSETS: Final = Algorithm("subset_scores", 1)
 ALGORITHMS: Final = (SUBSETS, *TERM_ALGORITHMS)
 
 QUANTILES: Final = 1001
+SAMPLES, SAMPLE_CHARACTERS = 12, 300
 F64 = npt.NDArray[np.float64]
 
 
@@ -55,10 +56,14 @@ class SubsetScoring(Config):
 
 
 class BuiltSubset(NamedTuple):
-    """The weights, and the terms as text with weight and document frequency, heaviest first."""
+    """The weights, and JSON-ready measures.
+
+    `terms` as text with weight and document frequency, heaviest first; of the background the number of texts, how many
+    have one of the terms, and `SAMPLES` of these from most to least relevant, evenly by rank.
+    """
 
     weights: TermWeights
-    shown: list[dict[str, Any]]
+    measures: dict[str, Any]
 
 
 def build_subset(wanted: Sequence[str], background: Sequence[str], config: SubsetConfig) -> BuiltSubset:
@@ -90,7 +95,14 @@ def build_subset(wanted: Sequence[str], background: Sequence[str], config: Subse
     scores = relevance(background, weights)
     reference = tuple(round(float(x), 9) for x in np.quantile(scores, np.linspace(0, 1, QUANTILES)))
     shown = [{"term": spelled[term], "weight": round(weight, 6), "background": n} for weight, term, n in chosen]
-    return BuiltSubset(weights.model_copy(update={"reference": reference}), shown)
+    order = np.argsort(-scores, kind="stable")[: int(np.count_nonzero(scores))]
+    places = np.linspace(0, len(order) - 1, min(SAMPLES, len(order))).astype(int).tolist()
+    samples = [
+        {"place": at + 1, "score": round(float(scores[text]), 6), "text": background[text][:SAMPLE_CHARACTERS]}
+        for at, text in zip(places, order[places].tolist(), strict=True)
+    ]
+    measures = {"terms": shown, "background": total, "matched": len(order), "samples": samples}
+    return BuiltSubset(weights.model_copy(update={"reference": reference}), measures)
 
 
 def relevance(texts: Sequence[str], weights: TermWeights) -> F64:

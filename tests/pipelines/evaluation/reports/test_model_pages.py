@@ -9,6 +9,7 @@ from pipelines.evaluation.reports.models import (
     language_model_html,
 )
 from pipelines.evaluation.reports.signals import signal_tables, signals_section
+from pipelines.evaluation.reports.subset import subset_html
 
 CURVE = {"predicted": [0.1, 0.9], "observed": [0.2, 0.8], "count": [40, 60], "expected_error": 0.1, "brier": 0.05}
 QUALITY = {
@@ -51,17 +52,25 @@ ANNOTATIONS = {
                "span_character_f1": 0.5}],
 }  # fmt: skip
 
+SUBSET = {
+    "terms": [{"term": "proof", "weight": 2.125, "background": 17}, {"term": "<b>", "weight": 1.5, "background": 3}],
+    "background": 400,
+    "matched": 19,
+    "samples": [{"place": 1, "score": 8.25, "text": "<script>"}, {"place": 19, "score": 0.5, "text": "barely"}],
+}
+
 
 @pytest.mark.parametrize(
     ("html", "wanted"),
     [
+        (subset_html("math", SUBSET), ["2.125", "8.250", "4.8 %", "barely", "&lt;script&gt;"]),
         (classifier_html("edu", QUALITY), ["0.370", "82.0 %", "0.942", "123", "&lt;script&gt;"]),
         (classifier_html("subjects", TOPICS), ["64.0 %", "20.0 %", "physics", "0.333"]),
         (language_model_html("wiki", LANGUAGE_MODEL), ["315.4", "340.0", "520.0", "5.0 %"]),
         (calibration_html(CALIBRATION), ["80.0 %", "zu", "0.010"]),
         (annotation_html("labels", ANNOTATIONS), ["0.701", "0.655", "33", "&lt;b&gt;"]),
     ],
-    ids=["quality", "topics", "language model", "calibration", "annotations"],
+    ids=["subset", "quality", "topics", "language model", "calibration", "annotations"],
 )
 def test_a_page_shows_its_measures(html, wanted):
     for text in wanted:

@@ -55,7 +55,13 @@ def test_seeds_find_their_kind():
     web, math_texts = list(mixture("web_en", 150, 3)), list(mixture("math_science", 150, 40))
     config = SubsetConfig(seeds=HERE, background=HERE, terms=80)
     built = build_subset(math_texts[:40], web, config)
-    assert len(built.shown) == 80 and len(built.weights.terms) == 80
+    measures = built.measures
+    assert len(measures["terms"]) == 80 and len(built.weights.terms) == 80
+    best = sorted(relevance(web, built.weights).tolist(), reverse=True)
+    assert (measures["background"], measures["matched"]) == (len(web), np.count_nonzero(best))
+    shown = [(sample["place"], sample["score"]) for sample in measures["samples"]]
+    assert shown == [(place, pytest.approx(best[place - 1], abs=1e-6)) for place, _ in shown]
+    assert (shown[0][0], shown[-1][0], len(shown)) == (1, measures["matched"], 12)
     found, other = relevance(math_texts[40:], built.weights), relevance(web, built.weights)
     assert np.mean(found[:, None] > other[None, :]) > 0.9
 
