@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -28,7 +29,8 @@ from pipelines.core.fingerprint import Algorithm, digest_file
 from pipelines.core.parts import PartResult
 from pipelines.core.seeds import derive
 from pipelines.corpus.filters.config import BadWordsConfig
-from pipelines.corpus.filters.keywords import KeywordListError, file_lines, occurrences, shown_terms
+from pipelines.corpus.filters.keywords import KeywordListError, file_lines, shown_terms
+from pipelines.corpus.filters.term_hits import Flags, Places, code_points, occurrences
 
 BAD_WORDS: Final = Algorithm("bad_words", 1)
 ALGORITHMS: Final = (BAD_WORDS,)
@@ -106,20 +108,21 @@ def _hits(texts: list[str], language: str, config: BadWordsConfig) -> list[Count
         return [Counter() for _ in texts]
     lowered = pl.Series([text.lower() for text in texts], dtype=pl.String)
     anywhere = language in config.unbounded
-    result = []
+    result: list[Counter[str]] = []
     for text, found in zip(lowered, occurrences(lowered, listed), strict=True):
-        kept = (term for start, term in found or () if anywhere or _apart(text, start, start + len(term)))
-        result.append(Counter(kept))
+        if found is None:
+            result.append(Counter())
+        else:
+            result.append(Counter((found if anywhere else found.where(_apart(text, found))).of(text)))
     return result
 
 
-def _apart(text: str, start: int, stop: int) -> bool:
-    return not (start and _word(text[start - 1])) and not (stop < len(text) and _word(text[stop]))
-
-
-def _word(character: str) -> bool:
-    """A word character as regular expressions have it."""
-    return character.isalnum() or character == "_"
+def _apart(text: str, places: Places) -> Flags:
+    """Whether no word character, as regular expressions have them, stands at either end."""
+    points, which = np.unique(code_points(text), return_inverse=True)
+    word = np.array([character.isalnum() or character == "_" for character in map(chr, points.tolist())])
+    beside = np.concatenate(([False], word[which], [False]))  # beside[n + 1] is of character n
+    return np.asarray(~beside[places.starts] & ~beside[places.stops + 1], bool)
 
 
 def _draw(key: bytes, identity: bytes) -> float:

@@ -21,13 +21,14 @@ entry found, and null without a URL. Cost: about 60 MB/s of ASCII, 25 of Chinese
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -36,9 +37,17 @@ from pipelines.core.errors import GristmillError
 from pipelines.core.fingerprint import Algorithm, digest_file
 from pipelines.core.parts import PartResult
 from pipelines.corpus.filters.blocks import text_blocks
-from pipelines.corpus.filters.characters import DIGIT, LETTER, MARK, SOLO, UNICODE, character_flags
+from pipelines.corpus.filters.characters import UNICODE, character_flags
 from pipelines.corpus.filters.chinese_words import CHINESE_WORDS, chinese_words, jieba_version
 from pipelines.corpus.filters.config import KeywordConfig, KeywordList
+from pipelines.corpus.filters.term_hits import (
+    Places,
+    at_boundaries,
+    code_points,
+    leftmost_longest,
+    occurrences,
+    sheltered,
+)
 from pipelines.corpus.filters.term_lists import BUILTIN, TERM_LISTS
 from pipelines.corpus.filters.words import SEGMENTATION, segment_words
 
@@ -51,8 +60,6 @@ SHOWN_TERMS, SHOWN_CHARACTERS = 10, 40
 _WIDE = str.maketrans({chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)})
 _HAS_WIDE = "[\uff01-\uff5e]"
 _URL_WORDS = re.compile(r"[\W_]+")
-_KATAKANA = ((0x30A1, 0x30FB), (0x30FC, 0x3100), (0x31F0, 0x3200), (0xFF66, 0xFFA0))
-_HANGUL = ((0x1100, 0x1200), (0x3130, 0x3190), (0xA960, 0xA980), (0xAC00, 0xD800))
 
 
 class KeywordListError(GristmillError, ValueError):
@@ -155,95 +162,28 @@ def fold(texts: pl.Series) -> pl.Series:
     return texts.str.to_lowercase()
 
 
-@lru_cache(maxsize=1)
-def _classes() -> tuple[bytes, bytes]:
-    """For every code point: 0 apart, 1 letter or digit, 2 katakana, 3 Hangul; and whether it is a mark."""
-    flags = character_flags()
-    kinds = ((flags & (LETTER | DIGIT)) > 0) & ((flags & SOLO) == 0)
-    classes = kinds.astype("u1")
-    classes[ord("_")] = 1
-    for group, ranges in ((2, _KATAKANA), (3, _HANGUL)):
-        for first, stop in ranges:
-            classes[first:stop] = group
-    return classes.tobytes(), ((flags & MARK) > 0).astype("u1").tobytes()
-
-
-def is_boundary(before: str, after: str) -> bool:
-    """May a term begin or end between these two characters? A Hangul term's end is judged by `_ends`."""
-    classes, marks = _classes()
-    left, right = classes[ord(before)], classes[ord(after)]
-    if marks[ord(after)]:
-        return False
-    return not left or not right or (left != right and {left, right} != {1, 2}) or (left == 2) != (right == 2)
-
-
-def _ends(last: str, after: str) -> bool:
-    classes, marks = _classes()
-    if classes[ord(last)] == 3 and classes[ord(after)] == 3:
-        return not marks[ord(after)]
-    return is_boundary(last, after)
-
-
-def find_terms(text: str, terms: Iterable[tuple[int, str]], allowed: Iterable[tuple[int, str]]) -> Iterator[str]:
-    """The terms that count, in order. `terms` and `allowed` are (character offset, term) of all occurrences."""
-    shelters = sorted((start, start + len(term)) for start, term in allowed)
-    reach, far = [], 0
-    for _, stop in shelters:
-        far = max(far, stop)
-        reach.append(far)
-    end, shelter = 0, -1
-    for start, term in sorted(terms, key=lambda hit: (hit[0], -len(hit[1]))):
-        stop = start + len(term)
-        while shelter + 1 < len(shelters) and shelters[shelter + 1][0] <= start:
-            shelter += 1
-        if start < end or (shelter >= 0 and reach[shelter] >= stop):
-            continue
-        if start and not is_boundary(text[start - 1], text[start]):
-            continue
-        if stop < len(text) and not _ends(text[stop - 1], text[stop]):
-            continue
-        end = stop
-        yield term
-
-
-def occurrences(texts: pl.Series, patterns: tuple[str, ...]) -> list[list[tuple[int, str]] | None]:
-    """For each text the (character offset, term) of every occurrence, overlapping ones too; None without any."""
-    rows = texts.str.contains_any(list(patterns)).arg_true()
-    frame = pl.DataFrame({"text": texts[rows]}).with_columns(
-        start=pl.col("text").str.find_many(list(patterns), overlapping=True),
-        term=pl.col("text").str.extract_many(list(patterns), overlapping=True),
-    )
-    result: list[list[tuple[int, str]] | None] = [None] * len(texts)
-    for row, text, starts, found in zip(rows, frame["text"], frame["start"], frame["term"], strict=True):
-        places = starts.to_list()
-        if not text.isascii():
-            raw, characters, last, offsets = text.encode(), 0, 0, {}
-            for place in sorted(set(places)):
-                characters += len(raw[last:place].decode())
-                last = place
-                offsets[place] = characters
-            places = [offsets[place] for place in places]
-        result[row] = list(zip(places, found.to_list(), strict=True))
-    return result
-
-
 def _text_columns(name: str, texts: pl.Series, wanted: KeywordList) -> dict[str, pa.Array]:
     found = occurrences(texts, entries(wanted))
     hit = [number for number, places in enumerate(found) if places]
     if wanted.boundaries == "words" and hit:
         found = _at_words(texts, hit, found)
-    shelters: dict[int, list[tuple[int, str]] | None] = {}
+    shelters: dict[int, Places | None] = {}
     if wanted.allow and hit:
         allowed = tuple(sorted({_fold(term) for term in wanted.allow}))
         shelters = dict(zip(hit, occurrences(texts[hit], allowed), strict=True))
     hits, distinct, characters = [0] * len(texts), [0] * len(texts), [0] * len(texts)
     shown: list[str | None] = [None] * len(texts)
     for number in hit:
-        counted = Counter(find_terms(texts[number], found[number] or (), shelters.get(number) or ()))
+        text, places, shelter = texts[number], found[number], shelters.get(number)
+        assert places is not None
+        if shelter is not None:
+            places = places.where(~sheltered(places, shelter))
+        chosen = leftmost_longest(places.where(at_boundaries(code_points(text), places)))
+        counted = Counter(chosen.of(text))
         if not counted:
             continue
         hits[number], distinct[number] = counted.total(), len(counted)
-        characters[number] = sum(len(term) * count for term, count in counted.items())
+        characters[number] = int((chosen.stops - chosen.starts).sum())
         shown[number] = shown_terms(counted)
     counts = pl.DataFrame({"hits": hits, "characters": characters}, {"hits": pl.Int64, "characters": pl.Int64})
     lengths = texts.str.len_chars().cast(pl.Float64)
@@ -257,17 +197,18 @@ def _text_columns(name: str, texts: pl.Series, wanted: KeywordList) -> dict[str,
     }
 
 
-def _at_words(texts: pl.Series, hit: list[int], found: list[list[tuple[int, str]] | None]) -> list[Any]:
-    """Occurrences whose ends are ends of words, of the texts that have any."""
-    result: list[list[tuple[int, str]] | None] = [None] * len(texts)
+def _at_words(texts: pl.Series, hit: list[int], found: list[Places | None]) -> list[Places | None]:
+    """Places whose ends are ends of words, of the texts that have any."""
+    result: list[Places | None] = [None] * len(texts)
     for block in text_blocks(texts[hit].to_arrow()):
         words = chinese_words(block, segment_words(block, character_flags()))
         for place in range(len(block.offsets) - 1):
             row = hit[block.first + place]
-            first, last = words.offsets[place], words.offsets[place + 1]
-            begins = set((words.starts[first:last] - block.offsets[place]).tolist())
-            ends = set((words.stops[first:last] - block.offsets[place]).tolist())
-            result[row] = [(at, term) for at, term in found[row] or () if at in begins and at + len(term) in ends]
+            places = found[row]
+            assert places is not None
+            mine, start = slice(words.offsets[place], words.offsets[place + 1]), block.offsets[place]
+            begins, ends = words.starts[mine] - start, words.stops[mine] - start
+            result[row] = places.where(np.isin(places.starts, begins) & np.isin(places.stops, ends))
     return result
 
 
