@@ -9,6 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow.compute as pc
+
+from assets.corpus.estimators import chosen_estimator
 from assets.recipe import Made
 from pipelines.core.manifest import CheckRecord, Part
 from pipelines.corpus.acquisition.packages import resolve_path
@@ -22,6 +25,7 @@ from pipelines.corpus.filters.labelled.config import ExamplesConfig
 from pipelines.corpus.filters.labelled.examples import (
     ExampleSet,
     Labelled,
+    TextColumn,
     file_texts,
     gather,
     table_texts,
@@ -81,8 +85,8 @@ def _examples(mill: Mill, action: Action, sets: Sets, **settings: Any) -> Any:
 
 def _texts(mill: Mill, action: Action, sets: tuple[ExamplesConfig, ...], held_out: float, limit: int, seed: int) -> Any:
     table = _examples(mill, action, [("", s) for s in sets], max_characters=limit, held_out=held_out, seed=seed).table
-    rows = table.select(["text", "held_out"]).to_pylist()
-    return [row["text"] for row in rows if not row["held_out"]], [row["text"] for row in rows if row["held_out"]]
+    held = table["held_out"]
+    return TextColumn(table.filter(pc.invert(held))["text"]), table.filter(held)["text"].to_pylist()
 
 
 def make_classifier(mill: Mill, action: Action, name: str) -> Made:
@@ -130,7 +134,7 @@ def make_subset(mill: Mill, action: Action, name: str) -> Made:
     section = mill.project.corpus.models.subsets[name]
     background, _ = _texts(mill, action, section.background, 0.0, section.max_characters, section.seed)
     seeds, _ = _texts(mill, action, section.seeds, 0.0, section.max_characters, section.seed)
-    built = build_subset([section.query] if section.query else seeds, background, section)
+    built = build_subset([section.query] if section.query else list(seeds), list(background), section)
     files = {"weights": store_bytes(mill.store, built.weights.model_dump_json().encode())}
     files["terms.json"] = store_bytes(mill.store, json.dumps(built.shown, ensure_ascii=False, indent=1).encode())
     checks = [_check("finds_terms", bool(built.shown), {"terms": len(built.shown)})]
@@ -143,18 +147,19 @@ def make_language_model(mill: Mill, action: Action, name: str) -> Made:
     train, held_out = _texts(mill, action, section.texts, section.held_out, section.train_characters, section.seed)
     reference, _ = _texts(mill, action, section.reference, 0.0, section.max_characters, section.seed)
     if section.checkpoint is not None:
-        return _checkpoint_model(mill, action, name, reference)
+        return _checkpoint_model(mill, action, name, list(reference))
     arpa = resolve_path(section.arpa, mill.loaded.path.parent) if section.arpa else None
-    built = build_language_model(train, held_out, reference, section, arpa)
+    with chosen_estimator(mill, action, name) as (estimator, made_by):
+        built = build_language_model(train, held_out, list(reference), section, arpa, estimator)
     files = {array: store_array(mill.store, getattr(built.model, array)) for array in ARRAYS}
     files["arpa.gz"] = store_bytes(mill.store, arpa_bytes(built.model, built.words))
-    measures = built.measures
+    measures = {**built.measures, **made_by}
     files |= _measures(mill, measures, language_model_html(name, measures))
     headline = measures["headline"]
     reached = headline["held_out_perplexity"]
     words = measures["counts"]["vocabulary"] + measures["unknown_words"]
     checks = [_check("fits", reached is None or reached < words, {"perplexity": reached or 0.0, "words": words})]
-    facts = {key: value for key, value in {**headline, **measures["counts"]}.items() if value is not None}
+    facts = {key: value for key, value in {**headline, **measures["counts"], **made_by}.items() if value is not None}
     return [Part(name="00000", files=files)], checks, facts
 
 
@@ -183,7 +188,7 @@ def make_bands(mill: Mill, action: Action, name: str) -> Made:
     signals = mill.project.corpus.signals.model_copy(update={"language": language_config(mill)})
     names = list(section.signals)
     clean, pool = (
-        text_signals(_texts(mill, action, sets, 0.0, section.max_characters, section.seed)[0], names, signals)
+        text_signals(list(_texts(mill, action, sets, 0.0, section.max_characters, section.seed)[0]), names, signals)
         for sets in (section.reference, section.pool)
     )
     built = build_bands(clean, pool, section)

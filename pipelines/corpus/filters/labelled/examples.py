@@ -10,7 +10,7 @@ import csv
 import hashlib
 import heapq
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -28,6 +28,7 @@ from pipelines.corpus.acquisition.streams import Problem, decompressed
 from pipelines.corpus.filters.labelled.config import ExamplesConfig
 
 EXAMPLE_SETS: Final = Algorithm("example_sets", 1)
+_AT_ONCE: Final = 256
 
 EXAMPLES: Final = pa.schema(
     [
@@ -42,6 +43,23 @@ EXAMPLES: Final = pa.schema(
 
 class ExamplesError(GristmillError, ValueError):
     """A declared set that cannot be read, or too little to train on."""
+
+
+class TextColumn(Collection[str]):
+    """The texts of a table in its order, as strings only a few at a time."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), _AT_ONCE):
+            yield from self._column.slice(start, _AT_ONCE).to_pylist()
+
+    def __contains__(self, text: object) -> bool:
+        return any(text == mine for mine in self)
 
 
 class Labelled(NamedTuple):
