@@ -17,7 +17,9 @@ lines = [["<s>", *line.split(), "</s>"] for line in open(text)]
 counts = Counter(word for line in lines for word in line if word != "<s>")
 total = sum(counts.values())
 with open(arpa, "w") as out:
-    print("\\\\data\\\\", f"ngram 1={len(counts) + 2}", *(f"ngram {n}=0" for n in range(2, order + 1)), sep="\\n", file=out)
+    print("\\\\data\\\\", f"ngram 1={len(counts) + 2}", sep="\\n", file=out)
+    for n in range(2, order + 1):
+        print(f"ngram {n}=0", file=out)
     print("\\n\\\\1-grams:", "-9\\t<unk>\\t0", "0\\t<s>\\t-0.1", sep="\\n", file=out)
     for word, count in counts.items():
         print(f"{math.log10(count / total)}\\t{word}\\t0", file=out)

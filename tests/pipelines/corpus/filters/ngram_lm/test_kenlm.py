@@ -41,8 +41,8 @@ def test_both_estimators_give_one_model(tmp_path, domain, order, min_count):
     """The same n-grams in the same places. Without unknown words the numbers are equal to float32; with them KenLM's
     vocabulary has one word more, which moves a log10 by log10(1 + 1 / V) at most.
 
-    The last text keeps KenLM's tallies right (see `kenlm.py`): the word that is met last has more than four words before
-    it, and what it ends with one of them occurs once, at the start of a line."""
+    The last text keeps KenLM's tallies right (see `kenlm.py`): the word that is met last has more than four words
+    before it, and what it ends with one of them occurs once, at the start of a line."""
     texts, settings = (*mixture(domain, 60, 3), LAST[domain]), config(order=order, min_count=min_count)
     found = train_kenlm(texts, settings, tool(real_lmplz(), tmp_path))
     ours = train_ngrams(texts, settings)
