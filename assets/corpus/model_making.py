@@ -4,19 +4,21 @@ Each function takes the action of one section of `corpus.models` and gives the f
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.corpus.estimators import chosen_estimator
 from assets.recipe import Made
+from pipelines.core.artifacts import Artifact
 from pipelines.core.manifest import CheckRecord, Part
 from pipelines.corpus.acquisition.packages import resolve_path
 from pipelines.corpus.filters.annotation.config import AnnotationConfig
-from pipelines.corpus.filters.annotation.labels import build_annotations, read_annotations
+from pipelines.corpus.filters.annotation.labels import build_annotations, documents_meant, read_annotations
 from pipelines.corpus.filters.bands.build import build_bands, text_signals
 from pipelines.corpus.filters.calibration import calibrate
 from pipelines.corpus.filters.classifier.build import build_classifier
@@ -58,6 +60,18 @@ def annotation_files(mill: Mill, section: AnnotationConfig) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix in (".jsonl", ".csv")) if folder.is_dir() else []
 
 
+def labelled_texts(files: list[Path], documents: Iterable[Artifact]) -> dict[bytes, str]:
+    """Texts, by id, of the documents that rows of labels are about and do not bring themselves."""
+    wanted = documents_meant(files)
+    asked = pa.array(sorted(wanted), pa.binary(16))
+    found: dict[bytes, str] = {}
+    for artifact in documents if wanted else ():
+        for _, table in artifact.tables("documents", ["id", "text"]):
+            mine = table.filter(pc.is_in(table["id"], asked))
+            found |= dict(zip(mine["id"].to_pylist(), mine["text"].to_pylist(), strict=True))
+    return found
+
+
 def texts_of(mill: Mill, action: Action, item: ExamplesConfig, label: str | None) -> Iterator[Labelled]:
     """The texts of one declared set, with the label that the section gives or with their own."""
     if item.path is not None:
@@ -79,7 +93,10 @@ def _examples(mill: Mill, action: Action, sets: Sets, **settings: Any) -> Any:
     def origin(item: ExamplesConfig) -> str:
         return item.annotations or ", ".join(item.batches) or (item.path or "").rpartition("/")[2]
 
-    wanted = (ExampleSet(origin(item), item.max_documents, texts_of(mill, action, item, label)) for label, item in sets)
+    wanted = (
+        ExampleSet(origin(item), item.max_documents, texts_of(mill, action, item, label), item.held_out)
+        for label, item in sets
+    )
     return gather(wanted, **settings)
 
 
@@ -113,9 +130,11 @@ def make_classifier(mill: Mill, action: Action, name: str) -> Made:
 
 def make_annotations(mill: Mill, action: Action, name: str) -> Made:
     section = mill.project.corpus.models.annotations[name]
-    found = build_annotations(read_annotations(annotation_files(mill, section), section), section)
-    files = {role: store_table(mill.store, table) for role, table in found.tables.items()}
-    files |= _measures(mill, found.measures, annotation_html(name, found.measures))
+    files = annotation_files(mill, section)
+    documents = [action.inputs[f"documents/{batch}"] for batch in section.batches]
+    found = build_annotations(read_annotations(files, section, labelled_texts(files, documents)), section)
+    made = {role: store_table(mill.store, table) for role, table in found.tables.items()}
+    made |= _measures(mill, found.measures, annotation_html(name, found.measures))
     alpha = found.measures["krippendorff_alpha"]
     checks = [
         _check("in_files", found.measures["labels"] > 0, {"labels": found.measures["labels"]}),
@@ -127,7 +146,7 @@ def make_annotations(mill: Mill, action: Action, name: str) -> Made:
         ),
     ]
     facts = {key: value for key, value in found.measures.items() if isinstance(value, int | float)}
-    return [Part(name="00000", files=files)], checks, facts
+    return [Part(name="00000", files=made)], checks, facts
 
 
 def make_subset(mill: Mill, action: Action, name: str) -> Made:

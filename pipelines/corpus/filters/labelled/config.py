@@ -1,6 +1,6 @@
 """What the project file says about a set of labelled texts."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -29,7 +29,17 @@ class ExamplesConfig(Config):
         {},
         description="From a label as written to ours; records with another are left out. None: every label as written.",
     )
+    held_out: bool | None = Field(
+        None, description="true: these texts only measure; false: they only train; null: some measure, by their hash."
+    )
     max_documents: int = Field(20_000, ge=1, description="At most this many texts, chosen by a hash of the text.")
+
+    def identity(self) -> dict[str, Any]:
+        """All fields that decide the set; `held_out` where it is said, as models older than it do not have it."""
+        found = super().identity()
+        if self.held_out is None:
+            del found["held_out"]
+        return found
 
     @model_validator(mode="after")
     def _one_origin(self) -> "ExamplesConfig":

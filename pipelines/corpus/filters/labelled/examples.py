@@ -2,7 +2,7 @@
 
 In: texts with labels, set by set. 1. Cut each text. 2. Of each set keep the `max_documents` with the smallest keyed
 hash of their text, whatever the order they come in. 3. A text that occurs again counts once; one that has two
-different labels is left out of all. 4. The hash of a text decides whether it is held out, so no copy of a training
+different labels is left out of all, but a text of a set that only measures keeps its label and never trains. 4. The hash of a text decides whether it is held out, so no copy of a training
 text is ever tested on. Out: `EXAMPLES`, sorted by (label, hash), and counts. Memory: the chosen texts.
 """
 
@@ -75,6 +75,8 @@ class ExampleSet(NamedTuple):
     origin: str
     limit: int
     texts: Iterable[Labelled]
+    held_out: bool | None = None
+    """Whether all of them measure (True) or none does; None: their hash says."""
 
 
 class Examples(NamedTuple):
@@ -90,22 +92,22 @@ def gather(sets: Iterable[ExampleSet], *, max_characters: int, held_out: float, 
     counts = dict.fromkeys(("rows_in", "kept", "dropped/empty", "dropped/limit", "dropped/repeated"), 0)
     counts["dropped/two_labels"] = 0
     labels: dict[bytes, str] = {}
-    chosen: dict[bytes, tuple[str, str, str, int]] = {}
-    for item in sets:
+    chosen: dict[bytes, tuple[str, str, str, bool]] = {}
+    measuring: set[bytes] = set()
+    for item in sorted(sets, key=lambda item: item.held_out is not True):
         offered = _smallest(item, key, max_characters, counts)
         for rank, identity, text, label in offered:
             if identity not in labels:
                 labels[identity] = label
-                chosen[identity] = (text, label, item.origin, rank)
-            elif labels[identity] == label:
+                measures = rank / 2**64 < held_out if item.held_out is None else item.held_out
+                chosen[identity] = (text, label, item.origin, measures)
+                measuring |= {identity} if item.held_out else set()
+            elif labels[identity] == label or (identity in measuring and not item.held_out):
                 counts["dropped/repeated"] += 1
             else:
                 counts["dropped/two_labels"] += 1 + (identity in chosen)
                 chosen.pop(identity, None)
-    rows = [
-        (identity, text, label, origin, rank / 2**64 < held_out)
-        for identity, (text, label, origin, rank) in chosen.items()
-    ]
+    rows = [(identity, *values) for identity, values in chosen.items()]
     rows.sort(key=lambda row: (row[2], row[0]))
     counts["kept"] = len(rows)
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(EXAMPLES)
