@@ -68,9 +68,7 @@ class ModelsConfig(Config):
             taxonomy = getattr(classifier, "taxonomy", None)
             strange = set(self._labels_of(item)) - set(TAXONOMIES[taxonomy]) if taxonomy else set()
             if strange:
-                raise ValueError(
-                    f"{name}: {', '.join(sorted(strange))} of annotations.{item.annotations}: no {taxonomy}"
-                )
+                raise ValueError(f"{name}: {', '.join(sorted(strange))} of its labels are no topics of {taxonomy}")
         return self
 
     def names(self) -> Iterator[str]:

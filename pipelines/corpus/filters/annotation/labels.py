@@ -1,10 +1,10 @@
 """Labels as people write them: JSONL or CSV files to checked rows, resolved to one label a document.
 
-A row has `id` (32 hex digits), `text`, `label` and `annotator`; without `text` it is about the document of that id in the
-section's batches, so that labels can be shared where texts cannot. `spans` may follow: a list of {start, end, label} in
-characters of the text (in CSV the list as JSON). 1. Every row is checked; a mistake names file, line and remedy,
-because labels are few and each counts. 2. One person labels a document once; a later row replaces an earlier one. 3.
-`resolve`: the majority of a document's labels, or a unanimous one; the others are left out and counted. Out:
+A row has `id` (32 hex digits), `text`, `label` and `annotator`; without `text` it is about the document of that id in
+the section's batches, so that labels can be shared where texts cannot. `spans` may follow: a list of {start, end,
+label} in characters of the text (in CSV the list as JSON). 1. Every row is checked; a mistake names file, line and
+remedy, because labels are few and each counts. 2. One person labels a document once; a later row replaces an earlier
+one. 3. `resolve`: the majority of a document's labels, or a unanimous one; the others are left out and counted. Out:
 `LABELS`, `SPANS`, `RESOLVED` and the agreement of everybody who shares documents.
 """
 
@@ -104,15 +104,15 @@ def _annotation(
     try:
         identity = bytes.fromhex(str(row["id"]))
         label, annotator = (str(row[name]) for name in ("label", "annotator"))
-        if not row.get("text") and len(identity) == 16 and identity not in documents:
-            raise ExamplesError(
-                f"{where}: has no text, and {identity.hex()} is no document of the section's `batches` "
-                f"({', '.join(config.batches) or 'there are none'})"
-            )
         text = str(row.get("text") or documents.get(identity, ""))
     except (KeyError, ValueError):
         raise ExamplesError(f"{where}: wants id (32 hex digits), text, label and annotator") from None
-    if len(identity) != 16 or not annotator or not text:
+    if len(identity) == 16 and not text:
+        raise ExamplesError(
+            f"{where}: has no text, and {identity.hex()} is no document of the section's `batches` "
+            f"({', '.join(config.batches) or 'there are none'})"
+        )
+    if len(identity) != 16 or not annotator:
         raise ExamplesError(f"{where}: wants an id of 32 hex digits, a text and an annotator")
     if label not in config.labels:
         raise ExamplesError(f"{where}: {label!r} is none of the labels {', '.join(config.labels)}")

@@ -2,8 +2,9 @@
 
 In: texts with labels, set by set. 1. Cut each text. 2. Of each set keep the `max_documents` with the smallest keyed
 hash of their text, whatever the order they come in. 3. A text that occurs again counts once; one that has two
-different labels is left out of all, but a text of a set that only measures keeps its label and never trains. 4. The hash of a text decides whether it is held out, so no copy of a training
-text is ever tested on. Out: `EXAMPLES`, sorted by (label, hash), and counts. Memory: the chosen texts.
+different labels is left out of all. 4. The hash of a text decides whether it is held out, so no copy of a training
+text is ever tested on; or its set does: one that only measures keeps its texts and labels, whatever other sets say of
+them. Out: `EXAMPLES`, sorted by (label, hash), and counts. Memory: the chosen texts.
 """
 
 import csv
