@@ -67,7 +67,7 @@ def test_a_later_label_of_the_same_person_replaces_the_earlier(tmp_path):
     [
         (row(1, "fine", "ann"), "line 1: 'fine' is none of the labels good, bad"),
         ({"id": "xy", "text": "t", "label": "good", "annotator": "a"}, "32 hex digits"),
-        ({"id": "0" * 32, "label": "good", "annotator": "a"}, "wants id"),
+        ({"id": "0" * 32, "label": "good", "annotator": "a"}, "has no text"),
         (row(1, "good", "ann", spans=[{"start": 0, "end": 99, "label": "spam"}]), "span 0 to 99"),
         (row(1, "good", "ann", spans=[{"start": 0, "end": 2, "label": "other"}]), "'other'"),
         (row(1, "good", "ann", spans=["x"]), "list of start, end and label"),
