@@ -35,12 +35,14 @@ from pipelines.corpus.filters.labelled.examples import (
 from pipelines.corpus.filters.ngram_lm.arpa import arpa_bytes
 from pipelines.corpus.filters.ngram_lm.build import build_language_model, measure
 from pipelines.corpus.filters.ngram_lm.model import ARRAYS
-from pipelines.corpus.filters.topics.subset import build_subset
+from pipelines.corpus.filters.topics.subset import build_subset, most_relevant
 from pipelines.evaluation.reports.bands import bands_html
 from pipelines.evaluation.reports.models import annotation_html, calibration_html, classifier_html, language_model_html
 from resources.mill import Mill
 from resources.stages import Action, store_array, store_bytes, store_raw, store_table
 
+QUERIED_CHARACTERS = 20_000
+"""How much of a document a query is held against, as `SubsetConfig.max_characters` has it by default."""
 Sets = list[tuple[str | None, ExamplesConfig]]
 MADE = {
     "conserved": "every text that was offered became an example or was left out for a named reason",
@@ -83,6 +85,11 @@ def texts_of(mill: Mill, action: Action, item: ExamplesConfig, label: str | None
             own = item.labels.get(row["label"]) if item.labels else row["label"]
             if own is not None:
                 yield Labelled(row["text"], label or own)
+    elif item.query is not None:
+        tables = (action.inputs[f"documents/{batch}"].tables("documents", ["text"]) for batch in item.batches)
+        texts = [text for found in tables for _, table in found for text, _ in table_texts([table], "")]
+        for place in most_relevant(texts, item.query, item.max_documents, QUERIED_CHARACTERS):
+            yield Labelled(texts[place], label or "")
     else:
         for batch in item.batches:
             tables = (table for _, table in action.inputs[f"documents/{batch}"].tables("documents", ["text"]))

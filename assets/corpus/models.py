@@ -69,6 +69,8 @@ def _recipe(project: Project, asset: str, name: str) -> Recipe:
         algorithms = tuple(dict.fromkeys((*algorithms, *statistics.algorithms_of(counted))))
     if kind == "language_model":
         algorithms += estimator_algorithms(models.language_models[name])
+    if any(item.query is not None for owner, item in models.sets() if owner == name):
+        algorithms += (SUBSET, *TERMS)
     labels = sorted({item.annotations for owner, item in models.sets() if owner == name and item.annotations})
     inputs = {f"annotations/{label}": f"{label}/annotations" for label in labels}
 
