@@ -130,3 +130,14 @@ def test_where_a_set_does_not_say_it_its_identity_is_as_before():
     plain = ExamplesConfig(batches=("a.first",))
     assert "held_out" not in plain.identity()
     assert ExamplesConfig(batches=("a.first",), held_out=False).identity() == {**plain.identity(), "held_out": False}
+
+
+def test_a_query_chooses_among_batches():
+    plain = ExamplesConfig(batches=("a.first",), label="x")
+    assert "query" not in plain.identity()
+    assert ExamplesConfig(batches=("a.first",), label="x", query="mill").identity() == {
+        **plain.identity(),
+        "query": "mill",
+    }
+    with pytest.raises(ValueError, match="declare them"):
+        ExamplesConfig(path="x.jsonl", query="mill")
