@@ -3,7 +3,7 @@
 In: a file of `lmplz` over the ids of a model. 1. Sections are found by their names, which no numbered word can be. 2. A
 section is read as three columns, and has as many rows as the header says. 3. Level by level an n-gram finds its first
 words by binary search in the level below, and rows are sorted by (prefix, word), as `Level` wants them. Out: levels as
-`estimate` gives them. Cost: two seconds a million n-grams of order 5, 200 bytes each.
+`estimate` gives them.
 """
 
 import mmap
