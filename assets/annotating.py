@@ -11,12 +11,12 @@ from shutil import copyfile
 import pyarrow as pa
 
 from assets.corpus.filters import families
-from assets.corpus.model_making import annotation_files
+from assets.corpus.model_making import annotation_files, labelled_texts
 from assets.graph import all_recipes
 from assets.recipe import produce
 from pipelines.core.errors import RefusedRequestError, UnknownNameError
 from pipelines.corpus.filters.annotation.config import AnnotationConfig
-from pipelines.corpus.filters.annotation.labels import agreement_of, read_annotations
+from pipelines.corpus.filters.annotation.labels import Annotation, agreement_of, read_annotations
 from pipelines.corpus.filters.annotation.sample import Choice, sample, to_lines
 from pipelines.corpus.filters.filter import join_signals
 from resources.mill import Mill
@@ -46,7 +46,7 @@ def write_sample(mill: Mill, choice: Choice, count: int, seed: int, batches: lis
 def import_labels(mill: Mill, name: str, file: Path) -> Iterator[str]:
     """Check a file of labels, put it into the section's folder, and make the asset of it."""
     section = _section(mill, name)
-    items = read_annotations([file], section)
+    items = _labels(mill, section, [file])
     folder = mill.loaded.path.parent / section.folder
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / file.name
@@ -63,7 +63,7 @@ def import_labels(mill: Mill, name: str, file: Path) -> Iterator[str]:
 def agreement_lines(mill: Mill, name: str) -> Iterator[str]:
     """What the labels of a section say of the people who gave them."""
     section = _section(mill, name)
-    items = read_annotations(annotation_files(mill, section), section)
+    items = _labels(mill, section, annotation_files(mill, section))
     found = agreement_of(items, section)
     people = ", ".join(f"{person} {count}" for person, count in found["annotators"].items())
     yield f"{len(items)} labels of {len({item.id for item in items})} documents: {people or 'nobody yet'}"
@@ -73,6 +73,11 @@ def agreement_lines(mill: Mill, name: str) -> Iterator[str]:
         names = " and ".join(pair["annotators"])
         spans = "" if pair["span_f1"] is None else f", spans F1 {pair['span_f1']:.3f}"
         yield f"  {names}: Cohen's kappa {_shown(pair['cohen_kappa'])} on {pair['documents']} documents{spans}"
+
+
+def _labels(mill: Mill, section: AnnotationConfig, files: list[Path]) -> list[Annotation]:
+    texts = labelled_texts(files, [mill.get("crawled_text", batch) for batch in section.batches])
+    return read_annotations(files, section, texts)
 
 
 def _shown(value: float | None) -> str:

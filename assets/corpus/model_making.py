@@ -4,16 +4,21 @@ Each function takes the action of one section of `corpus.models` and gives the f
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.corpus.estimators import chosen_estimator
 from assets.recipe import Made
+from pipelines.core.artifacts import Artifact
 from pipelines.core.manifest import CheckRecord, Part
 from pipelines.corpus.acquisition.packages import resolve_path
 from pipelines.corpus.filters.annotation.config import AnnotationConfig
-from pipelines.corpus.filters.annotation.labels import build_annotations, read_annotations
+from pipelines.corpus.filters.annotation.labels import build_annotations, documents_meant, read_annotations
 from pipelines.corpus.filters.bands.build import build_bands, text_signals
 from pipelines.corpus.filters.calibration import calibrate
 from pipelines.corpus.filters.classifier.build import build_classifier
@@ -22,6 +27,7 @@ from pipelines.corpus.filters.labelled.config import ExamplesConfig
 from pipelines.corpus.filters.labelled.examples import (
     ExampleSet,
     Labelled,
+    TextColumn,
     file_texts,
     gather,
     table_texts,
@@ -29,13 +35,15 @@ from pipelines.corpus.filters.labelled.examples import (
 from pipelines.corpus.filters.ngram_lm.arpa import arpa_bytes
 from pipelines.corpus.filters.ngram_lm.build import build_language_model, measure
 from pipelines.corpus.filters.ngram_lm.model import ARRAYS
-from pipelines.corpus.filters.topics.subset import build_subset
+from pipelines.corpus.filters.topics.subset import build_subset, most_relevant
 from pipelines.evaluation.reports.bands import bands_html
 from pipelines.evaluation.reports.models import annotation_html, calibration_html, classifier_html, language_model_html
 from pipelines.evaluation.reports.subset import subset_html
 from resources.mill import Mill
 from resources.stages import Action, store_array, store_bytes, store_raw, store_table
 
+QUERIED_CHARACTERS = 20_000
+"""How much of a document a query is held against, as `SubsetConfig.max_characters` has it by default."""
 Sets = list[tuple[str | None, ExamplesConfig]]
 MADE = {
     "conserved": "every text that was offered became an example or was left out for a named reason",
@@ -55,6 +63,18 @@ def annotation_files(mill: Mill, section: AnnotationConfig) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix in (".jsonl", ".csv")) if folder.is_dir() else []
 
 
+def labelled_texts(files: list[Path], documents: Iterable[Artifact]) -> dict[bytes, str]:
+    """Texts, by id, of the documents that rows of labels are about and do not bring themselves."""
+    wanted = documents_meant(files)
+    asked = pa.array(sorted(wanted), pa.binary(16))
+    found: dict[bytes, str] = {}
+    for artifact in documents if wanted else ():
+        for _, table in artifact.tables("documents", ["id", "text"]):
+            mine = table.filter(pc.is_in(table["id"], asked))
+            found |= dict(zip(mine["id"].to_pylist(), mine["text"].to_pylist(), strict=True))
+    return found
+
+
 def texts_of(mill: Mill, action: Action, item: ExamplesConfig, label: str | None) -> Iterator[Labelled]:
     """The texts of one declared set, with the label that the section gives or with their own."""
     if item.path is not None:
@@ -66,6 +86,11 @@ def texts_of(mill: Mill, action: Action, item: ExamplesConfig, label: str | None
             own = item.labels.get(row["label"]) if item.labels else row["label"]
             if own is not None:
                 yield Labelled(row["text"], label or own)
+    elif item.query is not None:
+        tables = (action.inputs[f"documents/{batch}"].tables("documents", ["text"]) for batch in item.batches)
+        texts = [text for found in tables for _, table in found for text, _ in table_texts([table], "")]
+        for place in most_relevant(texts, item.query, item.max_documents, QUERIED_CHARACTERS):
+            yield Labelled(texts[place], label or "")
     else:
         for batch in item.batches:
             tables = (table for _, table in action.inputs[f"documents/{batch}"].tables("documents", ["text"]))
@@ -76,14 +101,17 @@ def _examples(mill: Mill, action: Action, sets: Sets, **settings: Any) -> Any:
     def origin(item: ExamplesConfig) -> str:
         return item.annotations or ", ".join(item.batches) or (item.path or "").rpartition("/")[2]
 
-    wanted = (ExampleSet(origin(item), item.max_documents, texts_of(mill, action, item, label)) for label, item in sets)
+    wanted = (
+        ExampleSet(origin(item), item.max_documents, texts_of(mill, action, item, label), item.held_out)
+        for label, item in sets
+    )
     return gather(wanted, **settings)
 
 
 def _texts(mill: Mill, action: Action, sets: tuple[ExamplesConfig, ...], held_out: float, limit: int, seed: int) -> Any:
     table = _examples(mill, action, [("", s) for s in sets], max_characters=limit, held_out=held_out, seed=seed).table
-    rows = table.select(["text", "held_out"]).to_pylist()
-    return [row["text"] for row in rows if not row["held_out"]], [row["text"] for row in rows if row["held_out"]]
+    held = table["held_out"]
+    return TextColumn(table.filter(pc.invert(held))["text"]), table.filter(held)["text"].to_pylist()
 
 
 def make_classifier(mill: Mill, action: Action, name: str) -> Made:
@@ -110,9 +138,11 @@ def make_classifier(mill: Mill, action: Action, name: str) -> Made:
 
 def make_annotations(mill: Mill, action: Action, name: str) -> Made:
     section = mill.project.corpus.models.annotations[name]
-    found = build_annotations(read_annotations(annotation_files(mill, section), section), section)
-    files = {role: store_table(mill.store, table) for role, table in found.tables.items()}
-    files |= _measures(mill, found.measures, annotation_html(name, found.measures))
+    files = annotation_files(mill, section)
+    documents = [action.inputs[f"documents/{batch}"] for batch in section.batches]
+    found = build_annotations(read_annotations(files, section, labelled_texts(files, documents)), section)
+    made = {role: store_table(mill.store, table) for role, table in found.tables.items()}
+    made |= _measures(mill, found.measures, annotation_html(name, found.measures))
     alpha = found.measures["krippendorff_alpha"]
     checks = [
         _check("in_files", found.measures["labels"] > 0, {"labels": found.measures["labels"]}),
@@ -124,14 +154,14 @@ def make_annotations(mill: Mill, action: Action, name: str) -> Made:
         ),
     ]
     facts = {key: value for key, value in found.measures.items() if isinstance(value, int | float)}
-    return [Part(name="00000", files=files)], checks, facts
+    return [Part(name="00000", files=made)], checks, facts
 
 
 def make_subset(mill: Mill, action: Action, name: str) -> Made:
     section = mill.project.corpus.models.subsets[name]
     background, _ = _texts(mill, action, section.background, 0.0, section.max_characters, section.seed)
     seeds, _ = _texts(mill, action, section.seeds, 0.0, section.max_characters, section.seed)
-    built = build_subset([section.query] if section.query else seeds, background, section)
+    built = build_subset([section.query] if section.query else list(seeds), list(background), section)
     measures, terms = built.measures, built.measures["terms"]
     files = _measures(mill, measures, subset_html(name, measures))
     files["weights"] = store_bytes(mill.store, built.weights.model_dump_json().encode())
@@ -146,18 +176,19 @@ def make_language_model(mill: Mill, action: Action, name: str) -> Made:
     train, held_out = _texts(mill, action, section.texts, section.held_out, section.train_characters, section.seed)
     reference, _ = _texts(mill, action, section.reference, 0.0, section.max_characters, section.seed)
     if section.checkpoint is not None:
-        return _checkpoint_model(mill, action, name, reference)
+        return _checkpoint_model(mill, action, name, list(reference))
     arpa = resolve_path(section.arpa, mill.loaded.path.parent) if section.arpa else None
-    built = build_language_model(train, held_out, reference, section, arpa)
+    with chosen_estimator(mill, action, name) as (estimator, made_by):
+        built = build_language_model(train, held_out, list(reference), section, arpa, estimator)
     files = {array: store_array(mill.store, getattr(built.model, array)) for array in ARRAYS}
     files["arpa.gz"] = store_bytes(mill.store, arpa_bytes(built.model, built.words))
-    measures = built.measures
+    measures = {**built.measures, **made_by}
     files |= _measures(mill, measures, language_model_html(name, measures))
     headline = measures["headline"]
     reached = headline["held_out_perplexity"]
     words = measures["counts"]["vocabulary"] + measures["unknown_words"]
     checks = [_check("fits", reached is None or reached < words, {"perplexity": reached or 0.0, "words": words})]
-    facts = {key: value for key, value in {**headline, **measures["counts"]}.items() if value is not None}
+    facts = {key: value for key, value in {**headline, **measures["counts"], **made_by}.items() if value is not None}
     return [Part(name="00000", files=files)], checks, facts
 
 
@@ -186,7 +217,7 @@ def make_bands(mill: Mill, action: Action, name: str) -> Made:
     signals = mill.project.corpus.signals.model_copy(update={"language": language_config(mill)})
     names = list(section.signals)
     clean, pool = (
-        text_signals(_texts(mill, action, sets, 0.0, section.max_characters, section.seed)[0], names, signals)
+        text_signals(list(_texts(mill, action, sets, 0.0, section.max_characters, section.seed)[0]), names, signals)
         for sets in (section.reference, section.pool)
     )
     built = build_bands(clean, pool, section)

@@ -9,6 +9,7 @@ edges that automation ignores; what was used is pinned by digest.
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from assets.corpus.estimators import estimator_algorithms, estimator_facts
 from assets.corpus.model_making import (
     MADE,
     annotation_files,
@@ -66,6 +67,10 @@ def _recipe(project: Project, asset: str, name: str) -> Recipe:
     counted = project.corpus.signals.statistics
     if kind == "quantile_bands" and counted is not None:
         algorithms = tuple(dict.fromkeys((*algorithms, *statistics.algorithms_of(counted))))
+    if kind == "language_model":
+        algorithms += estimator_algorithms(models.language_models[name])
+    if any(item.query is not None for owner, item in models.sets() if owner == name):
+        algorithms += (SUBSET, *TERMS)
     labels = sorted({item.annotations for owner, item in models.sets() if owner == name and item.annotations})
     inputs = {f"annotations/{label}": f"{label}/annotations" for label in labels}
 
@@ -104,7 +109,7 @@ def _recipe(project: Project, asset: str, name: str) -> Recipe:
         algorithms=algorithms,
         config=config,
         pinned=pinned,
-        facts=(lambda mill, key: {"files": _digests(mill, name)}),
+        facts=(lambda mill, key: {"files": _digests(mill, name)} | estimator_facts(mill, name)),
         settled=settled,
         make=lambda mill, action: make(mill, action, name),
         artifact_class="recorded",

@@ -40,6 +40,10 @@ def cut_down(project: dict[str, Any]) -> dict[str, Any]:
     for source in project["corpus"]["sources"].values():
         if source["reader"]["format"] == "jsonl":
             source["batches"] = {"first": {"records": "0:60"}}
+    models = project["corpus"]["models"]
+    models["annotations"] = {}  # of documents beyond the first 60
+    for name in ("topic_en", "topic_zh"):
+        del models["classifiers"][name]
     project["corpus"]["splits"] = {"max_documents": 2, "max_characters": 20000, "max_share": 0.3}
     project["evaluation"] |= {"bootstrap_samples": 100, "min_documents": 2, "max_documents": 2}
     for task in project["evaluation"]["tasks"]:

@@ -18,7 +18,7 @@ from pipelines.corpus.filters.classifier.config import ClassifierConfig, Ensembl
 from pipelines.corpus.filters.labelled.config import ExamplesConfig
 from pipelines.corpus.filters.ngram_lm.config import LanguageModelConfig
 from pipelines.corpus.filters.topics.config import SubsetConfig
-from pipelines.corpus.filters.topics.taxonomies import UNCERTAIN
+from pipelines.corpus.filters.topics.taxonomies import TAXONOMIES, UNCERTAIN
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 
@@ -64,6 +64,11 @@ class ModelsConfig(Config):
                 raise ValueError(
                     f"{name}: there is no section annotations.{item.annotations}; there are {sorted(self.annotations)}"
                 )
+            classifier = self.classifiers.get(name)
+            taxonomy = getattr(classifier, "taxonomy", None)
+            strange = set(self._labels_of(item)) - set(TAXONOMIES[taxonomy]) if taxonomy else set()
+            if strange:
+                raise ValueError(f"{name}: {', '.join(sorted(strange))} of its labels are no topics of {taxonomy}")
         return self
 
     def names(self) -> Iterator[str]:
@@ -78,11 +83,19 @@ class ModelsConfig(Config):
         for item in self.classifiers.values():
             if item.kind == "topics":
                 for example in item.examples:
-                    if example.label is None and not example.labels:
+                    given = self._labels_of(example)
+                    if not given:
                         return ()
-                    found |= dict.fromkeys((example.label,) if example.label else example.labels.values())
+                    found |= dict.fromkeys(given)
                 found |= dict.fromkeys([UNCERTAIN] if item.min_score else [])
         return tuple(found)
+
+    def _labels_of(self, example: ExamplesConfig) -> tuple[str, ...]:
+        """The labels that a set can have; none where its file decides."""
+        if example.label is not None:
+            return (example.label,)
+        annotations = self.annotations[example.annotations].labels if example.annotations is not None else ()
+        return tuple(example.labels.values()) or annotations
 
     def sets(self) -> Iterator[tuple[str, ExamplesConfig]]:
         """(the name of the section that declares it, set) of every set of examples."""
@@ -100,6 +113,7 @@ class ModelsConfig(Config):
     def batches_of(self, wanted: str) -> tuple[str, ...]:
         """The batches that a section names, each once."""
         found = [key for name, item in self.sets() if name == wanted for key in item.batches]
+        found += self.annotations[wanted].batches if wanted in self.annotations else ()
         classifier = self.classifiers.get(wanted)
         if classifier is not None and classifier.pseudo_labels is not None:
             found += classifier.pseudo_labels.batches
@@ -107,7 +121,7 @@ class ModelsConfig(Config):
 
     def batches(self) -> tuple[str, ...]:
         """Batches that must be read before anything here can be trained."""
-        owners = dict.fromkeys(name for name, _ in self.sets())
+        owners = dict.fromkeys((*self.annotations, *(name for name, _ in self.sets())))
         return tuple(dict.fromkeys(key for name in owners for key in self.batches_of(name)))
 
     def assets(self) -> dict[str, str]:

@@ -60,6 +60,12 @@ def classifier_html(name: str, measures: Measures) -> str:
     )
 
 
+_ESTIMATORS = {
+    "gristmill": "Estimated by our own modified Kneser-Ney.",
+    "kenlm": "Estimated by KenLM's lmplz (modified Kneser-Ney).",
+}
+
+
 def language_model_html(name: str, measures: Measures) -> str:
     """The page of one n-gram language model."""
     headline, counts = measures["headline"], measures["counts"]
@@ -67,6 +73,8 @@ def language_model_html(name: str, measures: Measures) -> str:
         f"Documents with a perplexity below {number(headline['head_below'], 1)} are the head, below "
         f"{number(headline['middle_below'], 1)} the middle, all others the tail."
     )
+    if "estimator" in measures:
+        words += f" {_ESTIMATORS[measures['estimator']]}"
     tiles = [
         (number(headline["held_out_perplexity"], 1), "perplexity of held-out text, a word"),
         (percent(headline["unknown_share"]), "of its words are unknown"),

@@ -65,7 +65,12 @@ def write_project(folder: Path, language_model: str = "lid.176.ftz") -> Path:
                 "subsets": {"buying": {"query": "buy price shipping", "background": pool}},
                 "language_models": {
                     "english": {"texts": here, "reference": pool, "order": 3, "languages": ["en"]},
-                    "han": {"texts": [{"batches": ["chinese.first"]}], "held_out": 0.3, "languages": ["zh"]},
+                    "han": {
+                        "texts": [{"batches": ["chinese.first"]}],
+                        "held_out": 0.3,
+                        "languages": ["zh"],
+                        "estimator": "auto",
+                    },
                 },
                 "language_calibration": {"examples": [{"path": "languages.jsonl", "label_field": "lang"}]},
             },

@@ -12,6 +12,9 @@ class AnnotationConfig(Config):
 
     folder: str = operational("labels", "Folder of JSONL and CSV files of labels, read in the order of their names.")
     labels: tuple[str, ...] = Field(min_length=2, description="The labels that may be given; another one is an error.")
+    batches: tuple[str, ...] = Field(
+        (), description="Batches that hold the labelled documents: a row without a text is the document of its id."
+    )
     scale: Literal["nominal", "ordinal", "interval"] = Field(
         "nominal", description="What distance two labels have: none, by order in `labels`, or as numbers."
     )

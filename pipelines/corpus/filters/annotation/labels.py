@@ -1,17 +1,20 @@
 """Labels as people write them: JSONL or CSV files to checked rows, resolved to one label a document.
 
-A row has `id` (32 hex digits), `text`, `label` and `annotator`; `spans` may follow: a list of {start, end, label} in
-characters of the text (in CSV the list as JSON). 1. Every row is checked; a mistake names file, line and remedy,
-because labels are few and each counts. 2. One person labels a document once; a later row replaces an earlier one. 3.
-`resolve`: the majority of a document's labels, or a unanimous one; the others are left out and counted. Out:
+A row has `id` (32 hex digits), `text`, `label` and `annotator`; without `text` it is about the document of that id in
+the section's batches, so that labels can be shared where texts cannot. `spans` may follow: a list of {start, end,
+label} in characters of the text (in CSV the list as JSON). 1. Every row is checked; a mistake names file, line and
+remedy, because labels are few and each counts. 2. One person labels a document once; a later row replaces an earlier
+one. 3. `resolve`: the majority of a document's labels, or a unanimous one; the others are left out and counted. Out:
 `LABELS`, `SPANS`, `RESOLVED` and the agreement of everybody who shares documents.
 """
 
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -63,8 +66,24 @@ class Annotations(NamedTuple):
     measures: dict[str, Any]
 
 
-def read_annotations(paths: Iterable[Path], config: AnnotationConfig) -> list[Annotation]:
-    """The labels of all files, the last of each person and document, sorted. Raises `ExamplesError`."""
+def documents_meant(paths: Iterable[Path]) -> set[bytes]:
+    """Ids of the rows that have a label and no text; what is no id is left to `read_annotations`."""
+    found = set()
+    for path in paths:
+        for _, row in read_rows(path):
+            if row.get("label") and not row.get("text"):
+                with suppress(ValueError):
+                    found.add(bytes.fromhex(str(row.get("id"))))
+    return found
+
+
+def read_annotations(
+    paths: Iterable[Path], config: AnnotationConfig, documents: Mapping[bytes, str] = MappingProxyType({})
+) -> list[Annotation]:
+    """The labels of all files, the last of each person and document, sorted; `documents` are texts of rows without one.
+
+    Raises `ExamplesError`.
+    """
     found: dict[tuple[bytes, str], Annotation] = {}
     texts: dict[bytes, str] = {}
     for path in paths:
@@ -72,20 +91,28 @@ def read_annotations(paths: Iterable[Path], config: AnnotationConfig) -> list[An
             where = f"{path.name}, line {number}"
             if row.get("label") in (None, ""):  # a document that nobody got to
                 continue
-            item = _annotation(row, config, where)
+            item = _annotation(row, config, where, documents)
             if texts.setdefault(item.id, item.text) != item.text:
                 raise ExamplesError(f"{where}: the text of {item.id.hex()} is not the one of an earlier row")
             found[item.id, item.annotator] = item
     return [found[key] for key in sorted(found)]
 
 
-def _annotation(row: Mapping[str, Any], config: AnnotationConfig, where: str) -> Annotation:
+def _annotation(
+    row: Mapping[str, Any], config: AnnotationConfig, where: str, documents: Mapping[bytes, str]
+) -> Annotation:
     try:
         identity = bytes.fromhex(str(row["id"]))
-        text, label, annotator = (str(row[name]) for name in ("text", "label", "annotator"))
+        label, annotator = (str(row[name]) for name in ("label", "annotator"))
+        text = str(row.get("text") or documents.get(identity, ""))
     except (KeyError, ValueError):
         raise ExamplesError(f"{where}: wants id (32 hex digits), text, label and annotator") from None
-    if len(identity) != 16 or not annotator or not text:
+    if len(identity) == 16 and not text:
+        raise ExamplesError(
+            f"{where}: has no text, and {identity.hex()} is no document of the section's `batches` "
+            f"({', '.join(config.batches) or 'there are none'})"
+        )
+    if len(identity) != 16 or not annotator:
         raise ExamplesError(f"{where}: wants an id of 32 hex digits, a text and an annotator")
     if label not in config.labels:
         raise ExamplesError(f"{where}: {label!r} is none of the labels {', '.join(config.labels)}")

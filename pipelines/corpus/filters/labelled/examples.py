@@ -3,14 +3,15 @@
 In: texts with labels, set by set. 1. Cut each text. 2. Of each set keep the `max_documents` with the smallest keyed
 hash of their text, whatever the order they come in. 3. A text that occurs again counts once; one that has two
 different labels is left out of all. 4. The hash of a text decides whether it is held out, so no copy of a training
-text is ever tested on. Out: `EXAMPLES`, sorted by (label, hash), and counts. Memory: the chosen texts.
+text is ever tested on; or its set does: one that only measures keeps its texts and labels, whatever other sets say of
+them. Out: `EXAMPLES`, sorted by (label, hash), and counts. Memory: the chosen texts.
 """
 
 import csv
 import hashlib
 import heapq
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -28,6 +29,7 @@ from pipelines.corpus.acquisition.streams import Problem, decompressed
 from pipelines.corpus.filters.labelled.config import ExamplesConfig
 
 EXAMPLE_SETS: Final = Algorithm("example_sets", 1)
+_AT_ONCE: Final = 256
 
 EXAMPLES: Final = pa.schema(
     [
@@ -44,6 +46,23 @@ class ExamplesError(GristmillError, ValueError):
     """A declared set that cannot be read, or too little to train on."""
 
 
+class TextColumn(Collection[str]):
+    """The texts of a table in its order, as strings only a few at a time."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), _AT_ONCE):
+            yield from self._column.slice(start, _AT_ONCE).to_pylist()
+
+    def __contains__(self, text: object) -> bool:
+        return any(text == mine for mine in self)
+
+
 class Labelled(NamedTuple):
     """One text with its label, as a set gives it."""
 
@@ -57,6 +76,8 @@ class ExampleSet(NamedTuple):
     origin: str
     limit: int
     texts: Iterable[Labelled]
+    held_out: bool | None = None
+    """Whether all of them measure (True) or none does; None: their hash says."""
 
 
 class Examples(NamedTuple):
@@ -72,22 +93,22 @@ def gather(sets: Iterable[ExampleSet], *, max_characters: int, held_out: float, 
     counts = dict.fromkeys(("rows_in", "kept", "dropped/empty", "dropped/limit", "dropped/repeated"), 0)
     counts["dropped/two_labels"] = 0
     labels: dict[bytes, str] = {}
-    chosen: dict[bytes, tuple[str, str, str, int]] = {}
-    for item in sets:
+    chosen: dict[bytes, tuple[str, str, str, bool]] = {}
+    measuring: set[bytes] = set()
+    for item in sorted(sets, key=lambda item: item.held_out is not True):
         offered = _smallest(item, key, max_characters, counts)
         for rank, identity, text, label in offered:
             if identity not in labels:
                 labels[identity] = label
-                chosen[identity] = (text, label, item.origin, rank)
-            elif labels[identity] == label:
+                measures = rank / 2**64 < held_out if item.held_out is None else item.held_out
+                chosen[identity] = (text, label, item.origin, measures)
+                measuring |= {identity} if item.held_out else set()
+            elif labels[identity] == label or (identity in measuring and not item.held_out):
                 counts["dropped/repeated"] += 1
             else:
                 counts["dropped/two_labels"] += 1 + (identity in chosen)
                 chosen.pop(identity, None)
-    rows = [
-        (identity, text, label, origin, rank / 2**64 < held_out)
-        for identity, (text, label, origin, rank) in chosen.items()
-    ]
+    rows = [(identity, *values) for identity, values in chosen.items()]
     rows.sort(key=lambda row: (row[2], row[0]))
     counts["kept"] = len(rows)
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(EXAMPLES)

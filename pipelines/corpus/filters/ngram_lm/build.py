@@ -1,12 +1,13 @@
 """A language model of the project: trained or read, with the percentiles that make head, middle and tail.
 
 In: texts to train on (or an ARPA file), and texts of the pool as reference. 1. Hold texts out by their hash. 2. Train
-(`train.py`). 3. Perplexity of the held-out texts says how well it fits; perplexities of the reference (without one: of
-the held-out texts) are stored as quantiles. A percentile of them is the line between head and middle, another between
-middle and tail (CCNet: 30 and 60, by language, over the pool). Out: the model, its words, JSON-ready measures.
+(`train.py`, or KenLM in `kenlm.py`). 3. Perplexity of the held-out texts says how well it fits; perplexities of the
+reference (without one: of the held-out texts) are stored as quantiles. A percentile of them is the line between head
+and middle, another between middle and tail (CCNet: 30 and 60, by language, over the pool). Out: the model, its words,
+JSON-ready measures.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,12 +18,16 @@ from pipelines.corpus.filters.labelled.examples import ExamplesError
 from pipelines.corpus.filters.ngram_lm.arpa import read_arpa
 from pipelines.corpus.filters.ngram_lm.config import LanguageModelConfig
 from pipelines.corpus.filters.ngram_lm.model import F64, DocumentScores, NgramModel, Scorer, score_texts
-from pipelines.corpus.filters.ngram_lm.train import train_ngrams
+from pipelines.corpus.filters.ngram_lm.train import TrainedNgrams, train_ngrams
 
 PERCENTILES: Final = Algorithm("perplexity_percentiles", 1)
 
 QUANTILES: Final = 1001
 MIN_REFERENCE: Final = 10
+
+
+Estimator = Callable[[Collection[str], LanguageModelConfig], TrainedNgrams]
+"""What trains: our own (`train_ngrams`), or `train_kenlm` with its tool."""
 
 
 class BuiltModel(NamedTuple):
@@ -34,15 +39,18 @@ class BuiltModel(NamedTuple):
 
 
 def build_language_model(
-    train: Sequence[str],
+    train: Collection[str],
     held_out: Sequence[str],
     reference: Sequence[str],
     config: LanguageModelConfig,
     arpa: Path | None,
+    estimator: Estimator = train_ngrams,
 ) -> BuiltModel:
-    """Train on `train`, or read `arpa`. Raises `ExamplesError` when the reference is too small for percentiles."""
+    """Train on `train` with `estimator`, or read `arpa`.
+
+    Raises `ExamplesError` when the reference is too small for percentiles."""
     if arpa is None:
-        trained = train_ngrams(train, config)
+        trained = estimator(train, config)
         model, words, unknown_words = trained.model, trained.words, trained.unknown_words
         counts = {"words_read": trained.tokens, "texts": len(train)}
     else:

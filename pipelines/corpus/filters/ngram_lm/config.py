@@ -1,5 +1,7 @@
 """What the project file says about n-gram language models."""
 
+from typing import Any, Literal
+
 from pydantic import Field, model_validator
 
 from pipelines.core.config import Config, operational
@@ -15,7 +17,9 @@ class LanguageModelConfig(Config):
     )
     texts: tuple[ExamplesConfig, ...] = Field((), description="Texts that it is trained on (CCNet: Wikipedia).")
     arpa: str | None = operational(
-        None, "An ARPA file (also .gz) of a model that exists, over words as we cut them, in the place of `texts`."
+        None,
+        "An ARPA file (also .gz) of a model that exists, over words as we cut them, in the place of `texts`. KenLM's "
+        "binary files are not read: they hold no words, and KenLM writes every model as ARPA too.",
     )
     checkpoint: str | None = Field(
         None, description="A checkpoint that stands already, e.g. `nano/released_checkpoint`, in the place of `texts`."
@@ -23,6 +27,18 @@ class LanguageModelConfig(Config):
     reference: tuple[ExamplesConfig, ...] = Field(
         (), description="Texts of the pool whose perplexities set the percentiles; none: the held-out training texts."
     )
+    estimator: Literal["gristmill", "kenlm", "auto"] = Field(
+        "gristmill",
+        description="What estimates the model: our own modified Kneser-Ney, in memory; KenLM's `lmplz`, on disk; auto: "
+        "KenLM where its tool is at hand when the model is made, which is recorded and never made again elsewhere.",
+    )
+    lmplz: str | None = operational(
+        None, "KenLM's `lmplz`, beside the project file or on PATH; none: GRISTMILL_LMPLZ, or `lmplz` on PATH."
+    )
+    lmplz_memory: str = operational(
+        "1G", "What `lmplz` may sort in, as GNU sort writes sizes: 500M, 4G, 50%.", pattern=r"^[1-9]\d{0,5}[KMGT%]$"
+    )
+    lmplz_seconds: float = operational(14_400.0, "Seconds after which `lmplz` is stopped.", gt=0)
     order: int = Field(5, ge=1, le=6, description="Longest n-gram (CCNet: 5).")
     min_count: int = Field(2, ge=1, description="Rarer words of the training texts are unknown words.")
     prune: tuple[int, ...] = Field(
@@ -44,6 +60,8 @@ class LanguageModelConfig(Config):
     def _in_order(self) -> "LanguageModelConfig":
         if [bool(self.texts), self.arpa is not None, self.checkpoint is not None].count(True) != 1:
             raise ValueError("give one of `texts` to train on, `arpa`, the file of a model, and `checkpoint`")
+        if not self.texts and self.estimator != "gristmill":
+            raise ValueError("`estimator` is for a model that is made of `texts`; leave it out of one that exists")
         if not self.texts and not self.reference:
             raise ValueError("a model that exists needs `reference` texts, whose perplexities set the percentiles")
         if self.head_percentile >= self.middle_percentile:
@@ -54,6 +72,13 @@ class LanguageModelConfig(Config):
             if item.label or item.label_field:
                 raise ValueError(f"text {index}: texts of a language model have no labels")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """All fields that decide the model; our own estimator is left out, as models older than the choice have it."""
+        found = super().identity()
+        if self.estimator == "gristmill":
+            del found["estimator"]
+        return found
 
     def thresholds(self) -> tuple[int, ...]:
         """The pruning threshold of every order."""

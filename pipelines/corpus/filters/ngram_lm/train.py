@@ -40,16 +40,15 @@ def train_ngrams(texts: Iterable[str], config: LanguageModelConfig) -> TrainedNg
     hashes: list[U64] = []
     sizes: list[I64] = []
     spelled: dict[int, str] = {}
-    for block in _blocks(texts, config.train_characters):
+    for block in blocks_of(texts, config.train_characters):
         hashes.append(block.hashes)
         sizes.append(np.diff(block.offsets))
-        _spell(block, spelled)
+        spell(block, spelled)
     flat_hashes = np.concatenate(hashes) if hashes else np.zeros(0, np.uint64)
     if not len(flat_hashes):
         raise ExamplesError("the texts of the language model have no words")
     distinct, counts = np.unique(flat_hashes, return_counts=True)
-    kept = distinct[(counts >= config.min_count)]
-    kept = kept[[spelled[int(value)] not in SPECIAL for value in kept]]
+    kept = known_words(distinct, counts, spelled, config.min_count)
     ids = word_ids(flat_hashes, kept)
     words, sentences = _with_ends(ids, np.concatenate(sizes))
     vocabulary = len(kept) + len(SPECIAL)
@@ -64,7 +63,15 @@ def train_ngrams(texts: Iterable[str], config: LanguageModelConfig) -> TrainedNg
     )
 
 
-def _blocks(texts: Iterable[str], max_characters: int) -> Iterator[Lines]:
+def known_words(distinct: U64, counts: I64, spelled: dict[int, str], min_count: int) -> U64:
+    """Hashes of the words that a model knows, sorted as `distinct` is: frequent enough, and no symbol of models."""
+    plain = np.array([spelled[value] not in SPECIAL for value in distinct.tolist()], bool)
+    kept: U64 = distinct[plain & (counts >= min_count)]
+    return kept
+
+
+def blocks_of(texts: Iterable[str], max_characters: int) -> Iterator[Lines]:
+    """The words of texts, which are taken a few at a time."""
     held: list[str] = []
     for text in texts:
         held.append(text)
@@ -74,7 +81,7 @@ def _blocks(texts: Iterable[str], max_characters: int) -> Iterator[Lines]:
     yield from lines_of(held, max_characters)
 
 
-def _spell(block: Lines, spelled: dict[int, str]) -> None:
+def spell(block: Lines, spelled: dict[int, str]) -> None:
     """Write down the words of a block that have not been met."""
     values, first = np.unique(block.hashes, return_index=True)
     characters = block.block.characters

@@ -23,6 +23,7 @@ from pipelines.core.documents import ATTRIBUTE_KEYS
 from pipelines.core.fingerprint import Algorithm
 from pipelines.core.parts import PartResult
 from pipelines.corpus.filters.classifier.ensemble import ranks_of
+from pipelines.corpus.filters.labelled.config import ExamplesConfig
 from pipelines.corpus.filters.labelled.examples import ExamplesError
 from pipelines.corpus.filters.topics.config import SubsetConfig
 from pipelines.corpus.filters.topics.terms import ALGORITHMS as TERM_ALGORITHMS
@@ -119,6 +120,17 @@ def relevance(texts: Sequence[str], weights: TermWeights) -> F64:
         part = weight[term] * counts * (weights.k1 + 1) / (counts + norm)
         result[block.first : block.first + len(block.lengths)] = np.bincount(owner, part, len(block.lengths))
     return result
+
+
+def most_relevant(texts: Sequence[str], query: str, count: int, max_characters: int) -> list[int]:
+    """Places of the `count` texts that BM25 finds most relevant to a query, the best first; ties in their order.
+
+    Texts without a word of the query are none of them. Raises `ExamplesError` for a query without a word.
+    """
+    config = SubsetConfig(query=query, background=(ExamplesConfig(batches=("-",)),), max_characters=max_characters)
+    scores = relevance(texts, build_subset([query], texts, config).weights)
+    ranked = np.argsort(-scores, kind="stable")[:count]
+    return [int(place) for place in ranked if scores[place] > 0]
 
 
 def subsets_part(tables: Mapping[str, pa.Table], config: SubsetScoring) -> PartResult:

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from pipelines.corpus.filters.annotation.config import AnnotationConfig
-from pipelines.corpus.filters.annotation.labels import build_annotations, read_annotations
+from pipelines.corpus.filters.annotation.labels import build_annotations, documents_meant, read_annotations
 from pipelines.corpus.filters.labelled.examples import ExamplesError
 
 CONFIG = AnnotationConfig(labels=("good", "bad"), span_labels=("spam",))
@@ -67,7 +67,7 @@ def test_a_later_label_of_the_same_person_replaces_the_earlier(tmp_path):
     [
         (row(1, "fine", "ann"), "line 1: 'fine' is none of the labels good, bad"),
         ({"id": "xy", "text": "t", "label": "good", "annotator": "a"}, "32 hex digits"),
-        ({"id": "0" * 32, "label": "good", "annotator": "a"}, "wants id"),
+        ({"id": "0" * 32, "label": "good", "annotator": "a"}, "has no text"),
         (row(1, "good", "ann", spans=[{"start": 0, "end": 99, "label": "spam"}]), "span 0 to 99"),
         (row(1, "good", "ann", spans=[{"start": 0, "end": 2, "label": "other"}]), "'other'"),
         (row(1, "good", "ann", spans=["x"]), "list of start, end and label"),
@@ -87,3 +87,21 @@ def test_a_text_that_was_changed_is_noticed(tmp_path):
 def test_no_labels_measure_nothing():
     measures = build_annotations([], CONFIG).measures
     assert measures["labels"] == 0 and measures["krippendorff_alpha"] is None and measures["fleiss_kappa"] is None
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+def test_labels_without_texts_are_those_of_their_documents(tmp_path, name):
+    rows = [{**row(1, "good", "ann"), "text": ""}, row(2, "bad", "ann"), {**row(9, "", ""), "text": ""}]
+    path = write(tmp_path / name, rows)
+    assert documents_meant([path]) == {(1).to_bytes(16, "big")}
+    items = read_annotations([path], CONFIG, {(1).to_bytes(16, "big"): "the document"})
+    assert [(item.text, item.label) for item in items] == [("the document", "good"), ("text number 2", "bad")]
+    with pytest.raises(ExamplesError, match=r"a\..*, line 1|line 2.*: has no text, and 0+1 is no document"):
+        read_annotations([path], CONFIG)
+
+
+def test_a_row_without_text_and_without_an_id(tmp_path):
+    path = write(tmp_path / "a.jsonl", [{"id": "zz", "label": "good", "annotator": "ann"}])
+    assert documents_meant([path]) == set()
+    with pytest.raises(ExamplesError, match="wants id"):
+        read_annotations([path], CONFIG)

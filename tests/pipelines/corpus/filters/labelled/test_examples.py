@@ -105,3 +105,39 @@ def test_a_set_has_one_origin():
     for wrong in ({}, {"path": "x", "batches": ("a.b",)}, {"batches": ("a.b",), "label_field": "x"}):
         with pytest.raises(ValueError):
             ExamplesConfig(**wrong)
+
+
+@settings(deadline=None)
+@given(texts, texts, texts)
+def test_what_only_measures_never_trains_and_what_only_trains_never_measures(measuring, training, either):
+    sets = [
+        ExampleSet("train", 50, [Labelled(*row) for row in training], False),
+        ExampleSet("some", 50, [Labelled(*row) for row in either]),
+        ExampleSet("measure", 50, [Labelled(*row) for row in measuring], True),
+    ]
+    found = gather(sets, **SETTINGS)
+    dropped = sum(number for name, number in found.counts.items() if name.startswith("dropped/"))
+    assert found.counts["rows_in"] == found.counts["kept"] + dropped
+    held = {row["text"]: row["held_out"] for row in found.table.to_pylist()}
+    meant = {text.strip() for text, _ in measuring} - {""}
+    assert all(held.get(text, True) for text in meant)
+    one_label = {text for text in meant if len({label for other, label in measuring if other.strip() == text}) == 1}
+    assert one_label <= held.keys()  # what other sets say of it does not matter
+    assert not any(held[text] for text in held.keys() - meant - {text.strip() for text, _ in either})
+
+
+def test_where_a_set_does_not_say_it_its_identity_is_as_before():
+    plain = ExamplesConfig(batches=("a.first",))
+    assert "held_out" not in plain.identity()
+    assert ExamplesConfig(batches=("a.first",), held_out=False).identity() == {**plain.identity(), "held_out": False}
+
+
+def test_a_query_chooses_among_batches():
+    plain = ExamplesConfig(batches=("a.first",), label="x")
+    assert "query" not in plain.identity()
+    assert ExamplesConfig(batches=("a.first",), label="x", query="mill").identity() == {
+        **plain.identity(),
+        "query": "mill",
+    }
+    with pytest.raises(ValueError, match="declare them"):
+        ExamplesConfig(path="x.jsonl", query="mill")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines.corpus.filters.labelled.examples import ExamplesError
 from pipelines.corpus.filters.topics.config import SubsetConfig
-from pipelines.corpus.filters.topics.subset import SubsetScoring, build_subset, relevance, subsets_part
+from pipelines.corpus.filters.topics.subset import SubsetScoring, build_subset, most_relevant, relevance, subsets_part
 from tests.pipelines.corpus.filters.corpus import documents, mixture
 
 HERE = ({"batches": ("any.first",)},)
@@ -93,3 +93,17 @@ def test_nothing_to_look_for():
     for wrong in ({}, {"query": "x", "seeds": HERE}):
         with pytest.raises(ValueError):
             SubsetConfig(background=HERE, **wrong)
+
+
+def test_the_most_relevant_texts_are_those_a_subset_scores_highest():
+    texts = [*mixture("zh_general", 60, 7), "車站與鐵路", "nothing of it"]
+    places = most_relevant(texts, "鐵路 車站", 5, 20_000)
+    weights = build_subset(["鐵路 車站"], texts, SubsetConfig(query="鐵路 車站", background=HERE)).weights
+    scores = relevance(texts, weights)
+    assert len(places) == 5 and len(texts) - 2 in places and len(texts) - 1 not in places
+    assert (
+        min(scores[places]) >= max(np.delete(scores, places)) and list(scores[places]) == sorted(scores[places])[::-1]
+    )
+    assert most_relevant(["a b", "c"], "b", 9, 99) == [0]  # what has no word of the query is not found
+    with pytest.raises(ExamplesError, match="needs background texts"):
+        most_relevant(texts, "??", 5, 99)
