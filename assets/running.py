@@ -254,6 +254,12 @@ class Runner:
         steps = sum(event.is_step_success for event in result.all_events)
         state = "done" if result.success else "FAILED"
         self.progress.line(f"{name} {key or ''}: {state}, {computed} of {steps} steps computed, {seconds:.1f} s")
+        for event in result.all_events:
+            if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+                check = event.asset_check_evaluation_data
+                if not check.passed and check.severity is dg.AssetCheckSeverity.WARN:
+                    asset = check.asset_key.to_user_string()
+                    self.progress.line(f"  warning: {asset} {key or ''}: {check.check_name}: {check.description}")
         stop = ""
         for event in result.all_events:
             if event.is_step_failure:

@@ -23,12 +23,13 @@ from pipelines.evaluation.reports.corpus_data import (
 from pipelines.evaluation.reports.data import Digest
 from pipelines.evaluation.reports.drift import Drift
 from pipelines.evaluation.reports.profile import CORPUS_PROFILE
+from pipelines.evaluation.reports.signals import signal_tables
 from pipelines.evaluation.shares import SHARES, shares_table
 from pipelines.project import Project
 from resources.mill import Mill
 from resources.stages import Action, store_bytes, store_table
 
-BATCH_PAGE = Algorithm("batch-report-page", 2)
+BATCH_PAGE = Algorithm("batch-report-page", 3)
 CHECKS = {"funnel_closed": "every stage took in what the one before it kept"}
 WARNINGS = {"no_drift": "no signal left the distribution of the source's previous batch beyond the declared index"}
 
@@ -117,6 +118,10 @@ def _make(mill: Mill, action: Action) -> Made:
             for item in action.inputs.values()
         ),
         shares=tuple(shares),
+        signals=signal_tables({source.domain: action.inputs["signals"].manifest.counts}),
+        encodings=_encodings(crawled),
+        replaced=crawled.manifest.counts.get("replaced_characters", 0),
+        warnings=_warnings(action),
     )
     files = {
         "report": store_bytes(mill.store, batch_report_html(report).encode()),
@@ -130,6 +135,17 @@ def _make(mill: Mill, action: Action) -> Made:
     facts |= {"drifted_signals": len(drifted)}
     facts |= {"largest_drift": max(drift.index for drift in report.drifts)} if report.drifts else {}
     return [Part(name="00000", files=files)], [_closed(report), _no_drift(report, drifted)], facts
+
+
+def _encodings(crawled: Artifact) -> dict[str, int]:
+    counts = crawled.manifest.counts.items()
+    return {name.removeprefix("encoding/"): documents for name, documents in counts if name.startswith("encoding/")}
+
+
+def _warnings(action: Action) -> tuple[str, ...]:
+    """What checks of the batch's stages complain of; those that blocked let no report be made."""
+    made = [item.manifest for name, item in action.inputs.items() if name != "previous"]
+    return tuple(f"{item.asset}: {check.description}" for item in made for check in item.checks if not check.passed)
 
 
 def _sampled(report: BatchReport) -> pa.Table:

@@ -14,12 +14,13 @@ from pipelines.core.manifest import CheckRecord, Part
 from pipelines.evaluation.reports.corpus import corpus_report_html
 from pipelines.evaluation.reports.corpus_data import BatchRow, CorpusReport, RatioRow, SourceRow, report_json
 from pipelines.evaluation.reports.data import Digest
+from pipelines.evaluation.reports.signals import signal_tables
 from pipelines.evaluation.shares import SHARES, Share, Verdict, judge, shares_table, summed
 from pipelines.project import Project
 from resources.mill import Mill
 from resources.stages import Action, store_bytes, store_table
 
-CORPUS_PAGE = Algorithm("corpus-report-page", 2)
+CORPUS_PAGE = Algorithm("corpus-report-page", 3)
 CHECKS = {
     "accounted": "every record of every batch was kept or dropped by a named stage for a named reason",
     "required_ratios": "the corpus keeps to every ratio of `reports.ratios` that is declared as blocking",
@@ -89,8 +90,12 @@ def _make(mill: Mill, action: Action) -> Made:
     batches: list[BatchRow] = []
     tokens: dict[str, int] = defaultdict(int)
     parts: list[Share] = []
+    judged: Counts = defaultdict(lambda: defaultdict(int))
     for row, arrays in _batches(mill, snapshot):
         key, documents = row["key"], 0
+        if f"signals/{key}" in action.inputs:
+            for name, value in action.inputs[f"signals/{key}"].manifest.counts.items():
+                judged[row["domain"]][name] += value
         if arrays is not None:
             parts += batch_shares(mill, action.asset, arrays, action.inputs.get(f"signals/{key}"))
             counts = _counts(mill, arrays)
@@ -119,6 +124,7 @@ def _make(mill: Mill, action: Action) -> Made:
         batches=tuple(batches),
         digests=(Digest("corpus_snapshot", snapshot.content),),
         shares=tuple(shares),
+        signals=signal_tables(judged),
         ratios=tuple(RatioRow(item.told, item.share, item.passed, item.rule.blocking) for item in verdicts),
     )
     files = {

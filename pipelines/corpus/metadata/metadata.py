@@ -2,8 +2,8 @@
 
 Step 1, `fit_metadata`: over the `meta` of all documents of a batch, in the order of the operations, what each one needs
 (a mean, quartiles, coefficients, nodes, donors), as the table `metadata_fit`, stored beside the family. An operation
-that the batch is too small or too even for is refused: its row says why, it changes nothing, its signals are null. Step
-2, `metadata_part`: the columns of one part, with the fit as a shared table.
+that the batch is too small or too even for is refused: its row says why, it changes and marks nothing, its scores are
+null. Step 2, `metadata_part`: the columns of one part, with the fit as a shared table.
 
 A row depends on the batch through the fit, whose digest is in the key of every part: other documents in a batch mean
 new rows for all its parts, never old ones beside new. Out: `metadata_part` gives `id`, `text_hash` and
@@ -27,7 +27,7 @@ from pipelines.corpus.metadata import estimates, nearest
 from pipelines.corpus.metadata.columns import Column, read_columns
 from pipelines.corpus.metadata.config import DropColumns, DropRows, Fill, MetadataConfig, MetadataOperation, Outliers
 
-METADATA: Final = Algorithm("metadata_columns", 2)
+METADATA: Final = Algorithm("metadata_columns", 3)
 ALGORITHMS: Final = (METADATA,)
 FIT: Final = "metadata_fit"
 MARKS: Final = ("filled", "outlier", "dropped")
@@ -163,7 +163,7 @@ def _apply(operation: MetadataOperation, learned: dict[str, Any], state: _State)
         outlier = np.abs(score) > operation.limit
         name = f"meta_{operation.column}_{operation.method}"
         state.signals[name] = _nullable(score)
-        state.signals[f"{name}_outlier"] = pa.array(outlier, mask=np.isnan(score))
+        state.signals[f"{name}_outlier"] = pa.array(outlier)  # what has no value is no outlier: its score is null
         if operation.action == "missing":
             state.columns[operation.column] = np.where(outlier, np.nan, values)
 
@@ -202,7 +202,5 @@ def _nullable(values: Column) -> pa.Array:
 
 
 def _unknown(kind: str, size: int) -> pa.Array:
-    """A signal of an operation that was refused."""
-    if kind == "filled":
-        return pa.array(np.zeros(size, np.bool_))
-    return pa.nulls(size, pa.bool_() if kind in MARKS else pa.float64())
+    """A signal of an operation that was refused: nothing is marked, nothing has a score."""
+    return pa.array(np.zeros(size, np.bool_)) if kind in MARKS else pa.nulls(size, pa.float64())

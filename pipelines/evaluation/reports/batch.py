@@ -21,6 +21,7 @@ from pipelines.evaluation.reports.markup import (
 )
 from pipelines.evaluation.reports.page import page
 from pipelines.evaluation.reports.shares import shares_section
+from pipelines.evaluation.reports.signals import signals_section
 
 LANGUAGES: Final = 15
 LENGTH: Final = "n_characters"
@@ -54,11 +55,14 @@ def batch_report_html(data: BatchReport) -> str:
         tiles=_tiles(data),
         sections=[
             sections.funnel(data.funnel),
+            _warnings(data.warnings),
             _rules(data.rules, _documents(data)),
             _drift(data),
             _distributions(data.histograms),
             _languages(data.languages),
             shares_section(data.shares),
+            signals_section(data.signals),
+            _encodings(data),
             *(_samples(group) for group in data.samples),
             _origin(data),
             sections.provenance(data.digests, data.notes),
@@ -107,6 +111,22 @@ def _tiles(data: BatchReport) -> list[tuple[str, str]]:
             tiles.append((number(row.bytes_per_token, 2), "bytes a token"))
     tiles.append((str(sum(drift.drifted for drift in data.drifts)) if data.drifts else "–", "signals drifted"))
     return tiles
+
+
+def _warnings(warnings: Sequence[str]) -> Markup:
+    """What checks of the batch's stages complain of; nothing where none does."""
+    return section("Warnings", tag("ul", *(tag("li", text) for text in warnings)) if warnings else None)
+
+
+def _encodings(data: BatchReport) -> Markup:
+    """Documents by the encoding they were read with; nothing where all came as text."""
+    if not data.encodings:
+        return Markup("")
+    total = sum(data.encodings.values())
+    ordered = sorted(data.encodings.items(), key=lambda item: (-item[1], item[0]))
+    rows = [(codec, count(documents), percent(documents / total)) for codec, documents in ordered]
+    lost = f"{count(data.replaced)} characters could not be read and stand as U+FFFD."
+    return section("Encodings", table(("encoding", "documents", "share"), rows, (1, 2)), note=lost)
 
 
 def _rules(rows: Sequence[RuleRow], documents: int) -> Markup:

@@ -9,6 +9,7 @@ from pipelines.evaluation.reports.corpus_parts import STYLE
 from pipelines.evaluation.reports.markup import DASH, Markup, count, listing, percent, section, short_count, table, tag
 from pipelines.evaluation.reports.page import page
 from pipelines.evaluation.reports.shares import shares_section
+from pipelines.evaluation.reports.signals import signals_section
 
 REASONS: Final = 30
 BATCHES: Final = 500
@@ -33,6 +34,7 @@ def corpus_report_html(data: CorpusReport) -> str:
             sections.funnel(data.funnel),
             _sources(data),
             shares_section(data.shares, data.ratios),
+            signals_section(data.signals),
             _reasons(data),
             _batches(data),
             sections.provenance(data.digests, data.notes),

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from pipelines.core.decisions import Explanation
-from pipelines.evaluation.reports.data import Digest, FunnelRow
+from pipelines.evaluation.reports.data import Digest, FunnelRow, SignalTable
 from pipelines.evaluation.reports.drift import Drift
 from pipelines.evaluation.shares import Share
 
@@ -119,6 +119,13 @@ class BatchReport:
     digests: tuple[Digest, ...]
     notes: tuple[str, ...] = ()
     shares: tuple[Share, ...] = ()
+    signals: tuple[SignalTable, ...] = ()
+    encodings: Mapping[str, int] = field(default_factory=dict)
+    """Codec -> documents that were read with it."""
+    replaced: int = 0
+    """Characters that no codec could read, U+FFFD in the text."""
+    warnings: tuple[str, ...] = ()
+    """Checks of the batch's stages that did not pass."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +178,7 @@ class CorpusReport:
     notes: tuple[str, ...] = field(default=())
     shares: tuple[Share, ...] = ()
     ratios: tuple[RatioRow, ...] = ()
+    signals: tuple[SignalTable, ...] = ()
 
 
 def verdict_of(found: Explanation) -> Verdict:

@@ -27,14 +27,18 @@ def signal_tables(counts: Counts) -> tuple[SignalTable, ...]:
             "Perplexity", "Share of the scored documents in head, middle and tail.", "perplexity/", domains, counts
         ),
     ]
-    classifiers = sorted(
-        name.split("/")[1] for name in names if name.startswith("classifier/") and name.endswith("/scored")
-    )
+    judges = [
+        (kind, name.removesuffix("/scored"))
+        for kind in ("classifier", "ensemble")
+        for name in sorted(names)
+        if name.startswith(f"{kind}/") and name.endswith("/scored")
+    ]
     kept = []
-    for name in classifiers:
-        cells = ((counts[d].get(f"classifier/{name}/{cell}", 0) for cell in ("kept", "scored")) for d in domains)
-        kept.append((name, tuple(_ratio(*cell) for cell in cells)))
-    note = "Share of the scored documents at or above the classifier's threshold; a low one shows what it is blind to."
+    for kind, name in judges:
+        cells = ((counts[d].get(f"{name}/{cell}", 0) for cell in ("kept", "scored")) for d in domains)
+        label = name.removeprefix(f"{kind}/") + (", ensemble" if kind == "ensemble" else "")
+        kept.append((label, tuple(_ratio(*cell) for cell in cells)))
+    note = "Share of the scored documents that it would keep at its threshold; a low one shows what it is blind to."
     found.append(SignalTable("Classifiers", note, domains, tuple(kept), True))
     pairs = sorted({tuple(name.split("/")[1:3]) for name in names if name.startswith("agreement/")})
     agreed = [(f"{one} and {two}", tuple(_kappa(counts[d], one, two) for d in domains)) for one, two in pairs]

@@ -123,3 +123,8 @@ class EnsembleConfig(Config):
         description="Highest quantile bucket of any member; mean quantile; share of the members that vote to keep."
     )
     buckets: int = Field(20, ge=2, le=1000, description="Equal quantile buckets of each member's reference scores.")
+    threshold: float | None = Field(
+        None,
+        description="From this value on reports count a document as kept (rules have their own); none: more than half "
+        "of the votes, and the upper half of ranks and buckets.",
+    )

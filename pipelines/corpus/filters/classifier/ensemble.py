@@ -74,6 +74,15 @@ def combine(members: Mapping[str, Member], config: EnsembleConfig) -> F64:
     return np.where(silent.all(0), np.nan, value)
 
 
+def keeps(values: F64, config: EnsembleConfig) -> npt.NDArray[np.bool_]:
+    """Which documents reports count as kept by an ensemble."""
+    if config.threshold is not None:
+        return np.asarray(values >= config.threshold)
+    if config.method == "majority":
+        return np.asarray(values > 0.5)
+    return np.asarray(values >= (config.buckets / 2 if config.method == "max_bucket" else 0.5))
+
+
 def agreement(first: Member, second: Member) -> Agreement:
     """How two classifiers decide on the documents that both score."""
     known = ~(np.isnan(first.scores) | np.isnan(second.scores))

@@ -21,7 +21,7 @@ from pipelines.core.documents import ATTRIBUTE_KEYS
 from pipelines.core.fingerprint import Algorithm
 from pipelines.core.parts import PartResult
 from pipelines.corpus.filters.classifier.config import EnsembleConfig
-from pipelines.corpus.filters.classifier.ensemble import ENSEMBLE, F64, Member, agreement, combine, ranks_of
+from pipelines.corpus.filters.classifier.ensemble import ENSEMBLE, F64, Member, agreement, combine, keeps, ranks_of
 from pipelines.corpus.filters.classifier.model import load_fasttext, probabilities
 from pipelines.corpus.filters.classifier.text import FASTTEXT_LINE
 from pipelines.corpus.filters.config import LanguageConfig
@@ -78,7 +78,7 @@ def classifier_columns(name: str) -> tuple[str, str]:
 
 
 def count_verdicts(table: pa.Table, config: ClassifierScoring) -> dict[str, int]:
-    """Documents that each classifier scored and keeps, and the four cells of each pair's agreement."""
+    """Documents that each classifier and ensemble scored and keeps, and the four cells of each pair's agreement."""
     counts: dict[str, int] = {}
     members = {}
     for name, model in config.models.items():
@@ -86,6 +86,10 @@ def count_verdicts(table: pa.Table, config: ClassifierScoring) -> dict[str, int]
         members[name] = Member(scores, scores, model.threshold)
         counts[f"classifier/{name}/scored"] = int((~np.isnan(scores)).sum())
         counts[f"classifier/{name}/kept"] = int((scores >= model.threshold).sum())
+    for name, ensemble in config.ensembles.items():
+        values = pc.fill_null(table[name], float("nan")).to_numpy()
+        counts[f"ensemble/{name}/scored"] = int((~np.isnan(values)).sum())
+        counts[f"ensemble/{name}/kept"] = int(keeps(values, ensemble).sum())
     for one, two in combinations(sorted(members), 2):
         for cell, number in agreement(members[one], members[two])._asdict().items():
             counts[f"agreement/{one}/{two}/{cell}"] = number

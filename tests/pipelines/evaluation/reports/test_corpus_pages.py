@@ -34,7 +34,7 @@ from pipelines.evaluation.reports.corpus_data import (
     report_json,
     verdict_of,
 )
-from pipelines.evaluation.reports.data import Digest, FunnelRow
+from pipelines.evaluation.reports.data import Digest, FunnelRow, SignalTable
 from pipelines.evaluation.reports.document import DocumentStory, Stage, document_html, outcome, story_json, story_of
 from pipelines.evaluation.reports.drift import Drift
 from pipelines.evaluation.reports.histogram import histogram_svg
@@ -77,6 +77,10 @@ def batch(text=HOSTILE):
         samples=(SampleGroup(None, 50, (sampled(text),)), SampleGroup("min_words", 50, (sampled(text),))),
         digests=(Digest(text, "0" * 64),),
         shares=(Share(text, text, "topic", text, text, 3, 40, None),),
+        signals=(SignalTable(text, text, (text,), (("best, ensemble", (0.123,)),), True),),
+        encodings={text: 117, "cp1252": 3},
+        replaced=41,
+        warnings=(f"quality_signals: refused {text}",),
     )
 
 
@@ -99,7 +103,17 @@ def corpus(text=HOSTILE):
         digests=(Digest(text, "0" * 64),),
         shares=(Share(text, text, "topic", text, text, 3, 40, 9), Share("a", "b", "language", "", text, 3, 40, 9)),
         ratios=(RatioRow(text, 0.5, False, True), RatioRow(text, None, True, False)),
+        signals=(SignalTable(text, text, (text,), (("one and two", (0.77,)),), False),),
     )
+
+
+def test_what_judges_and_what_was_read_is_on_the_pages():
+    page = batch_report_html(batch("x"))
+    for shown in ("best, ensemble", "12.3 %", "97.5 %", "cp1252", "41 characters", "quality_signals: refused x"):
+        assert shown in page, shown
+    plain = batch_report_html(replace(batch("x"), signals=(), encodings={}, warnings=()))
+    assert "Encodings" not in plain and "Warnings" not in plain
+    assert "0.77" in corpus_report_html(corpus("x"))
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,11 @@ def test_the_family_scores_keeps_and_counts(trained):
     assert np.all(np.diff(ranks[order]) >= 0) and ranks.min() >= 0 and ranks.max() <= 1
     kept = sum(score is not None and score >= config.models["good"].threshold for score in scores)
     assert result.counts["classifier/good/kept"] == kept and result.counts["classifier/good/scored"] == 60
+    best = [value for value in table["best"].to_pylist() if value is not None]
+    assert (result.counts["ensemble/best/scored"], result.counts["ensemble/best/kept"]) == (
+        60,
+        sum(b >= 10 for b in best),
+    )
     cells = [result.counts[f"agreement/good/strict/{cell}"] for cell in ("both", "first", "second", "neither")]
     assert sum(cells) == 60 and cells[2] == 0
     assert count_verdicts(table, config) == {k: v for k, v in result.counts.items() if k not in ("rows_in", "kept")}

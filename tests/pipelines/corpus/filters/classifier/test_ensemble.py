@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.corpus.filters.classifier.config import EnsembleConfig
-from pipelines.corpus.filters.classifier.ensemble import Agreement, Member, agreement, combine, ranks_of
+from pipelines.corpus.filters.classifier.ensemble import Agreement, Member, agreement, combine, keeps, ranks_of
 
 NAN = float("nan")
 scores = st.lists(st.one_of(st.just(NAN), st.integers(0, 10).map(lambda n: n / 10)), min_size=1, max_size=12)
@@ -57,3 +57,17 @@ def test_agreement_counts_what_both_score():
     first = Member(np.array([0.9, 0.9, 0.1, 0.1, NAN]), np.zeros(5), 0.5)
     second = Member(np.array([0.3, 0.1, 0.3, 0.1, 0.3]), np.zeros(5), 0.2)
     assert agreement(first, second) == Agreement(1, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "threshold", "kept"),
+    [
+        ("majority", None, [False, False, True, False]),  # half of the votes is no majority
+        ("mean_rank", None, [False, True, True, False]),
+        ("max_bucket", 0.75, [False, False, True, False]),
+    ],
+)
+def test_what_reports_count_as_kept(method, threshold, kept):
+    values = np.array([0.25, 0.5, 1.0, NAN])
+    assert keeps(values, config(method).model_copy(update={"threshold": threshold})).tolist() == kept
+    assert keeps(np.array([1.0, 2.0, NAN]), config("max_bucket", buckets=4)).tolist() == [False, True, False]
