@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from itertools import chain
 
 from pipelines.corpus.filters.bands.build import signal_names
+from pipelines.corpus.filters.categories import NONE
 from pipelines.corpus.filters.columns import Columns, faults, shared_names, signal_families, switched_off
 from pipelines.corpus.filters.config import FilterConfig
 from pipelines.corpus.filters.ngram_lm.perplexity import BUCKETS
 from pipelines.corpus.filters.presets import PRESETS
-from pipelines.evaluation.shares import NONE
 from pipelines.project import Dangling, Location, Project
 
 

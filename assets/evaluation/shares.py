@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from assets.model.lineage import upstream
 from pipelines.core.artifacts import Artifact, read_table
-from pipelines.evaluation.shares import SHARED, SHARES, Share, of_source, shares_part, summed
+from pipelines.corpus.filters.categories import SHARED
+from pipelines.evaluation.shares import SHARES, Share, of_source, shares_part, summed
 from resources.mill import Mill
 from resources.stages import Action, Family
 

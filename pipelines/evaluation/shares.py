@@ -17,16 +17,10 @@ import pyarrow.compute as pc
 
 from pipelines.core.fingerprint import Algorithm
 from pipelines.core.parts import PartResult
+from pipelines.corpus.filters.categories import NONE, SHARED
 from pipelines.evaluation.reports.config import RatioRule
 
 SHARES: Final = Algorithm("signal_shares", 1)
-SHARED: Final = {
-    "topics": ("topic", "topic_classifier"),
-    "language": ("language", None),
-    "perplexity": ("perplexity_bucket", "perplexity_model"),
-}
-"""Family -> the column whose values have shares, and the column that names the model that gave them."""
-NONE: Final = "none"
 TRAIN: Final = "train"
 SHARE_SCHEMA: Final = pa.schema(
     [
