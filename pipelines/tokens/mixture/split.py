@@ -51,6 +51,8 @@ def pieces_of(part: PartTokens, found: PartLabels) -> list[Piece]:
             f"part {part.part!r} of {part.partition!r}: its index has {len(lengths)} documents and "
             f"{int(lengths.sum())} tokens, the plan says {part.documents} and {part.tokens}"
         )
+    if not len(lengths):
+        return []
     names = found.labels.unique().sort().to_list()
     codes = found.labels.replace_strict(names, list(range(len(names))), return_dtype=pl.Int32).to_numpy()
     order = np.argsort(codes, kind="stable")
@@ -59,7 +61,7 @@ def pieces_of(part: PartTokens, found: PartLabels) -> list[Piece]:
     pieces = []
     for name, start, end in zip(names, [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
         rows = order[start:end]
-        begins = np.flatnonzero(np.diff(rows, prefix=-2) != 1)
+        begins = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
         sizes = np.add.reduceat(lengths[rows], begins)
         mine = part._replace(tokens=int(sizes.sum()), documents=len(rows))
         pieces.append(Piece(name, mine, places[rows[begins]], sizes, found.lengths[rows]))
