@@ -111,12 +111,16 @@ def _batches(mill: Mill, plan: Plan, mixture: Artifact, work: Path) -> dict[str,
         "arrays": arrays,
         "dtype": "uint16" if plan.architecture.vocab_size <= 1 << 16 else "uint32",
         "end_of_text_id": plan.end_of_text_id,
-        "rows": {
-            role.removeprefix("packed/"): str(mixture.path(part, role))
-            for role in part.files
-            if role.startswith("packed/")
-        },
+        "rows": _files(mixture, "packed/"),
+        "selections": _files(mixture, "selected/"),
     }
+
+
+def _files(mixture: Artifact, prefix: str) -> dict[str, str]:
+    """`<stream>/<array>` -> path of the mixture's files under a prefix."""
+    part = mixture.parts[0]
+    roles = (role for role in part.files if role.startswith(prefix))
+    return {role.removeprefix(prefix): str(mixture.path(part, role)) for role in roles}
 
 
 class _Curve:

@@ -33,8 +33,8 @@ class MixtureConfig(Config):
     )
     weights: dict[str, float] = Field(
         default_factory=dict,
-        description="For method weights: group name to weight; groups not named are left out. The plain name of a split "
-        "group has those of its groups that are not named, by their size.",
+        description="For method weights: group name to weight; groups not named are left out. The plain name of a "
+        "split group has those of its groups that are not named, by their size.",
     )
     max_epochs: float = Field(
         default=4.0,

@@ -227,7 +227,7 @@ def test_other_labels_are_another_mixture_though_their_counts_are_the_same() -> 
 def test_selections_may_be_memory_maps_and_those_of_another_mixture_are_refused(tmp_path: Path) -> None:
     first, other = made(), made("aabbcabcba" + "aabbcabcab" * 3)
     tokens = {key: tmp_path / key for key in ("web.1", "books.1")}
-    for number, (key, path) in enumerate(tokens.items()):
+    for number, path in enumerate(tokens.values()):
         path.write_bytes(np.arange(1000 * number, 1000 * number + (280, 90)[number], dtype="<u2").tobytes())
 
     def opened(mixture: Mixture, selections: dict[str, Selection]) -> MixtureDataset:
