@@ -2,8 +2,8 @@
 
 In: a project that is valid section by section. Steps: the columns of every source (`corpus/filters/columns.py`);
 its rules, presets included, over them; models that need the languages of documents; ensembles and their members; names
-that two families give; signals that reports compare, and those that split mixtures. Out: locations with what is wrong and
-the names that exist.
+that two families give; signals that reports compare, and those that split mixtures. Out: locations with what is wrong
+and the names that exist.
 """
 
 from collections.abc import Iterator

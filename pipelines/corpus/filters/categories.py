@@ -1,6 +1,7 @@
 """Signals that put every document into one of a few groups: what shares are counted of, and what mixtures are split by.
 
-Each is a column of texts in an attribute family of `quality_signals`; a document without a value is of the group `none`.
+Each is a column of texts in an attribute family of `quality_signals`; a document without a value is of the group
+`none`.
 """
 
 from typing import Final

@@ -4,7 +4,8 @@ In: the train arrays of a snapshot in its order, the configuration, the number o
 continued round the partitions that the parent saw, for best-fit packing the lengths of the documents, and for groups
 that are split the pieces of their parts. 1. Parts, or pieces of them, are joined into streams. 2. Streams are cut
 into units. 3. Weights are resolved under the caps. 4. Streams that give no example are left out of the specification,
-so data that a lane does not use does not change its digest. Out: `Mixture`. Cost: milliseconds, plus packing and splitting where they are asked for.
+so data that a lane does not use does not change its digest. Out: `Mixture`. Cost: milliseconds, plus packing and
+splitting where they are asked for.
 """
 
 from collections.abc import Callable, Sequence

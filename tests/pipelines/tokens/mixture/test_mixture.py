@@ -351,7 +351,7 @@ def test_parts_of_another_mixture_are_refused(corpus: Corpus) -> None:
     rows = mixture.parts.to_pylist()
     random.Random(1).shuffle(rows)
     swapped = pa.Table.from_pylist(rows, schema=mixture.parts.schema)
-    with pytest.raises(MixtureError, match="not those of the specification"):
+    with pytest.raises(MixtureError, match="not those of its specification"):
         MixtureDataset(mixture.spec, swapped, corpus.array, END)
     packed = _mixture(corpus, 50, packing="best_fit")
     with pytest.raises(ValueError, match="row table is not here"):

@@ -247,7 +247,7 @@ def test_selections_may_be_memory_maps_and_those_of_another_mixture_are_refused(
     expected = opened(first, first.selections).rows(0, 30)
     assert np.array_equal(opened(first, mapped).rows(0, 30).inputs, expected.inputs)
     for selections in (other.selections, {}):
-        with pytest.raises(MixtureError, match="are not those of the specification"):
+        with pytest.raises(MixtureError, match="are not those of its specification"):
             opened(first, selections)
     tokens["web.1"].write_bytes(tokens["web.1"].read_bytes()[:200])
     with pytest.raises(IndexError, match="lie outside"):
