@@ -110,9 +110,8 @@ def _make_report(mill: Mill, lane: str, kind: Kind, action: Action) -> Made:
     mine = evaluate(mill, plan, checkpoint, action.inputs["evaluation_sets"], documents, prompts, action.asset)
     config = mill.project.evaluation
     rights, groups = licences(mill, checkpoint), group_shares(mill, plan, action.asset)
-    trained = (
-        trained_groups(mill, checkpoint, groups) if plan.labels else {row.source: row.trained or 0 for row in rights}
-    )
+    by_source: dict[str, float] = {row.source: row.trained or 0 for row in rights}
+    trained = trained_groups(mill, checkpoint, groups) if plan.labels else by_source
     common: dict[str, Any] = {
         "lane": lane,
         "losses": loss_points(checkpoint),

@@ -4,8 +4,6 @@ The parts are remembered by what they were computed from, so a report that is ma
 same batches, reads nothing twice.
 """
 
-from collections.abc import Iterable
-
 from assets.model.lineage import upstream
 from pipelines.core.artifacts import Artifact, read_table
 from pipelines.corpus.filters.categories import SHARED
@@ -59,8 +57,3 @@ def current_signals(mill: Mill, arrays: Artifact) -> Artifact | None:
         return made
     same = newest.manifest.inputs["documents"].content == made.manifest.inputs["documents"].content
     return newest if same else made
-
-
-def corpus_shares(mill: Mill, asset: str, batches: Iterable[tuple[Artifact, Artifact | None]]) -> list[Share]:
-    """Over batches, as (arrays, signals)."""
-    return summed(share for arrays, signals in batches for share in batch_shares(mill, asset, arrays, signals))

@@ -1,7 +1,7 @@
 """What a report says of a split mixture: each group by nature and by plan, and shares weighted group by group.
 
-A source that is split is not trained on in its own proportions: shares "as trained" therefore take each of its groups as
-heavy as the mixture made it, not the source as a whole.
+A source that is split is not trained on in its own proportions: shares "as trained" therefore take each of its groups
+as heavy as the mixture made it, not the source as a whole.
 """
 
 from collections import defaultdict
@@ -10,6 +10,7 @@ from assets.evaluation.shares import batch_shares
 from assets.model.lineage import plan_of, upstream
 from assets.tokens.labels import pinned_signals
 from pipelines.core.artifacts import Artifact
+from pipelines.corpus.filters.categories import NONE
 from pipelines.evaluation.reports.data import SplitRow
 from pipelines.evaluation.shares import Share, summed
 from pipelines.model.plans.plan import Plan
@@ -53,7 +54,9 @@ def group_shares(mill: Mill, plan: Plan, asset: str) -> list[Share]:
         arrays = mill.store.open(digest)
         key = arrays.manifest.partition or ""
         signals = pinned.get(key) or upstream(mill.store, arrays, "quality_signals")
-        found += batch_shares(mill, asset, arrays, signals, within[key] if key in pinned else None)
+        mine = batch_shares(mill, asset, arrays, signals, within[key] if key in pinned else None)
+        unlabelled = key in within and key not in pinned
+        found += [row._replace(source=f"{row.source}:{NONE}") for row in mine] if unlabelled else mine
     return summed(found)
 
 

@@ -171,8 +171,8 @@ def streams_of_table(
     for stream, expected in zip(found, spec.streams, strict=True):
         if stream.digest != expected.digest:
             raise MixtureError(
-                f"stream {stream.name!r}: the parts of the table, or the documents selected from them, are not those of "
-                "its specification"
+                f"stream {stream.name!r}: the parts of the table, or what is selected from them, are not those of its "
+                "specification"
             )
     return found
 
