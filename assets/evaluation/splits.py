@@ -72,9 +72,9 @@ def trained_groups(mill: Mill, checkpoint: Artifact, shares: list[Share]) -> dic
     What an ancestor drew from a source that it did not split, or split otherwise, goes to the groups by their size.
     """
     sizes: dict[str, int] = defaultdict(int)
-    signal = next((row.signal for row in shares), None)
-    for row in shares:
-        if row.signal == signal:
+    counted: dict[str, str] = {}
+    for row in shares:  # each signal's rows add up to the source
+        if counted.setdefault(row.source, row.signal) == row.signal:
             sizes[row.source] += row.tokens or 0
     found: dict[str, float] = defaultdict(float)
     current: Artifact | None = checkpoint
@@ -85,8 +85,8 @@ def trained_groups(mill: Mill, checkpoint: Artifact, shares: list[Share]) -> dic
                 source = name.partition(":")[0]
                 mine = [name] if name in sizes else [item for item in sizes if item.partition(":")[0] == source]
                 whole = sum(sizes[item] for item in mine)
-                for item in mine:
-                    found[item] += tokens * sizes[item] / max(whole, 1)
+                for item in mine or [name]:
+                    found[item] += tokens * sizes[item] / whole if whole else tokens / max(len(mine), 1)
         current = mill.store.open(plan.parent.manifest) if plan.parent is not None else None
     return found
 

@@ -19,7 +19,7 @@ def splits_section(rows: Sequence[SplitRow]) -> Markup:
         mine = [row for row in rows if (row.split, row.role) == (split, role)]
         of = "" if role == "all" else f", {role}"
         parts += [tag("h3", f"{split} by {signal}{of}"), _table(mine)]
-    return section("Inside the sources", *parts, note=NOTE) if parts else Markup("")
+    return section("Inside sources and domains", *parts, note=NOTE) if parts else Markup("")
 
 
 def _table(rows: Sequence[SplitRow]) -> Markup:
