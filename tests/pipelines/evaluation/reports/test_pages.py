@@ -25,6 +25,7 @@ from pipelines.evaluation.reports.data import (
     LossPoint,
     MixtureRow,
     ModelFacts,
+    SplitRow,
 )
 from pipelines.evaluation.scores import DomainScore, Estimate, TaskScore
 
@@ -61,6 +62,11 @@ def base_report(text="web"):
         ),
         losses=losses(),
         mixture=(MixtureRow(text, 0.75, 1_500_000, 1.25), MixtureRow("books", 0.25, 500_000, None)),
+        splits=(
+            SplitRow(text, "topic", "new", text, 3, 1000, 0.25, 0.5, 1.0, text),
+            SplitRow(text, "topic", "new", "none", 9, 3000, 0.75, 0.5, 0.1),
+            SplitRow("books", "language", "all", "en", 0, 0, 0.0, 0.0, 0.0),
+        ),
         funnel=(
             FunnelRow(text, 100, 80, {text: 15, "language": 5}),
             FunnelRow("nothing", 0, 0),
