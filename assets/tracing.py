@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
-
-import numpy as np
 
 from assets.generation import find_checkpoint
 from assets.inspection import find_documents
-from assets.model.lineage import plan_of, upstream
+from assets.model.lineage import plan_of, stream_files, upstream
 from assets.stories import row_of
 from pipelines.core.artifacts import Artifact
 from pipelines.core.errors import UnknownNameError
@@ -17,6 +14,7 @@ from pipelines.tokens.arrays.reader import DocumentIndex
 from pipelines.tokens.mixture.packing import RowTable
 from pipelines.tokens.mixture.selection import Selection
 from pipelines.tokens.mixture.spec import MixtureSpec, PartTokens
+from pipelines.tokens.mixture.stored import stored_arrays
 from pipelines.tokens.mixture.trace import MixtureTrace
 from resources.mill import Mill
 
@@ -37,21 +35,14 @@ def open_trace(mill: Mill, checkpoint: Artifact) -> tuple[MixtureTrace, Plan]:
         return index_of(part.partition, part.part)
 
     spec = MixtureSpec.from_json(mixture.bytes_of("specification"))
-    rows = {stream: RowTable.from_arrays(found) for stream, found in _mapped(mixture, "packed/").items()}
-    selections = {stream: Selection.from_arrays(found) for stream, found in _mapped(mixture, "selected/").items()}
+    rows = {
+        stream: RowTable.from_arrays(found) for stream, found in stored_arrays(stream_files(mixture, "packed/")).items()
+    }
+    selections = {
+        stream: Selection.from_arrays(found)
+        for stream, found in stored_arrays(stream_files(mixture, "selected/")).items()
+    }
     return MixtureTrace(spec, mixture.whole("parts"), whole_index, rows, selections), plan
-
-
-def _mapped(mixture: Artifact, prefix: str) -> dict[str, dict[str, Any]]:
-    """Stream -> array -> memory map, of the mixture's files under a prefix: row tables, selections."""
-    arrays: dict[str, dict[str, Any]] = {}
-    part = mixture.parts[0]
-    for role in part.files:
-        if role.startswith(prefix):
-            stream, _, name = role.removeprefix(prefix).rpartition("/")
-            kind = "<i4" if name == "lengths" else "<i8"
-            arrays.setdefault(stream, {})[name] = np.memmap(mixture.path(part, role), kind, "r")
-    return arrays
 
 
 def trace_step(mill: Mill, name: str, step: int) -> Iterator[str]:

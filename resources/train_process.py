@@ -81,15 +81,20 @@ def _mixture(job: TrainingJob) -> "Callable[[int], Batch]":
     from pipelines.tokens.mixture.packing import RowTable
     from pipelines.tokens.mixture.selection import Selection
     from pipelines.tokens.mixture.spec import MixtureSpec
+    from pipelines.tokens.mixture.stored import stored_arrays
 
     section = job.batches
+
+    def stored(name: str) -> dict[str, dict[str, Any]]:
+        return stored_arrays({role: Path(path) for role, path in section[name].items()})
+
     dataset = MixtureDataset(
         MixtureSpec.from_json(Path(section["specification"]).read_bytes()),
         read_table(Path(section["parts"])),
         lambda part: TokenArray(Path(section["arrays"][part.digest]), section["dtype"]),
         int(section["end_of_text_id"]),
-        {stream: RowTable.from_arrays(arrays) for stream, arrays in _mapped(section["rows"]).items()},
-        {stream: Selection.from_arrays(arrays) for stream, arrays in _mapped(section["selections"]).items()},
+        {stream: RowTable.from_arrays(arrays) for stream, arrays in stored("rows").items()},
+        {stream: Selection.from_arrays(arrays) for stream, arrays in stored("selections").items()},
     )
 
     def batch(step: int) -> "Batch":
@@ -97,15 +102,6 @@ def _mixture(job: TrainingJob) -> "Callable[[int], Batch]":
         return rows.inputs, rows.targets
 
     return batch
-
-
-def _mapped(paths: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Stream -> array -> memory map, of paths by `<stream>/<array>`."""
-    found: dict[str, dict[str, Any]] = {}
-    for role, path in paths.items():
-        stream, _, name = role.rpartition("/")
-        found.setdefault(stream, {})[name] = np.memmap(path, "<i4" if name == "lengths" else "<i8", "r")
-    return found
 
 
 def _token_windows(job: TrainingJob) -> "Callable[[int], Batch]":

@@ -36,7 +36,7 @@ def split_rows(mill: Mill, checkpoint: Artifact, plan: Plan) -> tuple[SplitRow, 
             note=row["note"],
         )
         for row in mixture.whole("rows").to_pylist()
-        if row["split"]
+        if row.get("split")
     )
 
 

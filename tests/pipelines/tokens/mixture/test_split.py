@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from pipelines.core.fingerprint import digest_bytes, digest_json, rows_digest
 from pipelines.tokens.arrays.reader import TokenArray
+from pipelines.tokens.mixture import stored
 from pipelines.tokens.mixture.build import Mixture, build_mixture
 from pipelines.tokens.mixture.config import MixtureConfig
 from pipelines.tokens.mixture.dataset import MixtureDataset, StreamReader
@@ -224,7 +225,10 @@ def test_other_labels_are_another_mixture_though_their_counts_are_the_same() -> 
     assert plain.spec.streams[0].digest == first.spec.streams[0].digest, "what is not split is what it was"
 
 
-def test_selections_may_be_memory_maps_and_those_of_another_mixture_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("small", [0, 1 << 16])
+def test_selections_are_read_or_mapped_and_those_of_another_mixture_are_refused(
+    small: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, other = made(), made("aabbcabcba" + "aabbcabcab" * 3)
     tokens = {key: tmp_path / key for key in ("web.1", "books.1")}
     for number, path in enumerate(tokens.values()):
@@ -236,14 +240,17 @@ def test_selections_may_be_memory_maps_and_those_of_another_mixture_are_refused(
             mixture.spec, mixture.parts, lambda part: arrays[part.partition], 0, selections=selections
         )
 
-    mapped = {}
+    paths = {}
     for name, selection in first.selections.items():
-        arrays = {}
         for role, array in selection.arrays().items():
-            path = tmp_path / f"{name}.{role}"
-            path.write_bytes(array.tobytes())
-            arrays[role] = np.memmap(path, array.dtype, "r")
-        mapped[name] = Selection.from_arrays(arrays)
+            paths[f"{name}/{role}"] = tmp_path / f"{name}.{role}"
+            paths[f"{name}/{role}"].write_bytes(array.tobytes())
+    monkeypatch.setattr(stored, "SMALL", small)
+    found = stored.stored_arrays(paths)
+    assert all(
+        isinstance(array, np.memmap) is not bool(small) for arrays in found.values() for array in arrays.values()
+    )
+    mapped = {name: Selection.from_arrays(arrays) for name, arrays in found.items()}
     expected = opened(first, first.selections).rows(0, 30)
     assert np.array_equal(opened(first, mapped).rows(0, 30).inputs, expected.inputs)
     for selections in (other.selections, {}):
