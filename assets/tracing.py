@@ -5,14 +5,16 @@ from functools import cache
 
 from assets.generation import find_checkpoint
 from assets.inspection import find_documents
-from assets.model.lineage import plan_of, upstream
+from assets.model.lineage import plan_of, stream_files, upstream
 from assets.stories import row_of
 from pipelines.core.artifacts import Artifact
 from pipelines.core.errors import UnknownNameError
 from pipelines.model.plans.plan import Plan
 from pipelines.tokens.arrays.reader import DocumentIndex
 from pipelines.tokens.mixture.packing import RowTable
+from pipelines.tokens.mixture.selection import Selection
 from pipelines.tokens.mixture.spec import MixtureSpec, PartTokens
+from pipelines.tokens.mixture.stored import stored_arrays
 from pipelines.tokens.mixture.trace import MixtureTrace
 from resources.mill import Mill
 
@@ -24,28 +26,23 @@ def open_trace(mill: Mill, checkpoint: Artifact) -> tuple[MixtureTrace, Plan]:
     manifests = {(part.partition, part.part): part.manifest for part in plan.parts}
 
     @cache
-    def index_of(part: PartTokens) -> DocumentIndex:
-        arrays = mill.store.open(manifests[part.partition, part.part])
-        stored = next(item for item in arrays.parts if item.name == part.part)
+    def index_of(partition: str, name: str) -> DocumentIndex:
+        arrays = mill.store.open(manifests[partition, name])
+        stored = next(item for item in arrays.parts if item.name == name)
         return DocumentIndex(arrays.table(stored, "train_index"))
 
+    def whole_index(part: PartTokens) -> DocumentIndex:
+        return index_of(part.partition, part.part)
+
     spec = MixtureSpec.from_json(mixture.bytes_of("specification"))
-    return MixtureTrace(spec, mixture.whole("parts"), index_of, packed_rows(mixture)), plan
-
-
-def packed_rows(mixture: Artifact) -> dict[str, RowTable]:
-    """Row tables of a packed mixture by stream; empty for concat-and-chunk."""
-    import numpy as np
-
-    arrays: dict[str, dict[str, object]] = {}
-    part = mixture.parts[0]
-    for role in part.files:
-        if role.startswith("packed/"):
-            stream, _, name = role.removeprefix("packed/").rpartition("/")
-            arrays.setdefault(stream, {})[name] = np.memmap(
-                mixture.path(part, role), "<i4" if name == "lengths" else "<i8", "r"
-            )
-    return {stream: RowTable.from_arrays(found) for stream, found in arrays.items()}  # type: ignore[arg-type]
+    rows = {
+        stream: RowTable.from_arrays(found) for stream, found in stored_arrays(stream_files(mixture, "packed/")).items()
+    }
+    selections = {
+        stream: Selection.from_arrays(found)
+        for stream, found in stored_arrays(stream_files(mixture, "selected/")).items()
+    }
+    return MixtureTrace(spec, mixture.whole("parts"), whole_index, rows, selections), plan
 
 
 def trace_step(mill: Mill, name: str, step: int) -> Iterator[str]:

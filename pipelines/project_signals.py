@@ -2,19 +2,21 @@
 
 In: a project that is valid section by section. Steps: the columns of every source (`corpus/filters/columns.py`);
 its rules, presets included, over them; models that need the languages of documents; ensembles and their members; names
-that two families give; signals that reports compare. Out: locations with what is wrong and the names that exist.
+that two families give; signals that reports compare, and those that split mixtures. Out: locations with what is wrong
+and the names that exist.
 """
 
 from collections.abc import Iterator
 from itertools import chain
 
 from pipelines.corpus.filters.bands.build import signal_names
+from pipelines.corpus.filters.categories import NONE, family_of
 from pipelines.corpus.filters.columns import Columns, faults, shared_names, signal_families, switched_off
 from pipelines.corpus.filters.config import FilterConfig
 from pipelines.corpus.filters.ngram_lm.perplexity import BUCKETS
 from pipelines.corpus.filters.presets import PRESETS
-from pipelines.evaluation.shares import NONE
 from pipelines.project import Dangling, Location, Project
+from pipelines.tokens.mixture.config import MixtureConfig
 
 
 def dangling_signals(project: Project) -> Iterator[Dangling]:
@@ -44,6 +46,7 @@ def dangling_signals(project: Project) -> Iterator[Dangling]:
             message = f"there is no signal {name!r}: no source has it"
             yield ("reports", "drift_signals", index), message, name, list(known)
     yield from _ratios(project, common)
+    yield from _splits(project, common)
 
 
 def _ratios(project: Project, common: dict[str, Columns]) -> Iterator[Dangling]:
@@ -64,6 +67,42 @@ def _ratios(project: Project, common: dict[str, Columns]) -> Iterator[Dangling]:
         for value in values:
             if possible and value not in (*possible, NONE):
                 yield (*place, signal), f"there is no {signal} {value!r}", value, list(possible)
+
+
+def _splits(project: Project, common: dict[str, Columns]) -> Iterator[Dangling]:
+    """Mixtures split by signals that are not computed, of sources or domains that the lane has not, and weights and
+    caps of groups that no split makes."""
+    absent = switched_off(common)
+    for lane, settings in project.lanes.items():
+        stages = {"base": settings.base, "rounds": settings.rounds}
+        for stage, mixture in ((name, item.mixture) for name, item in stages.items() if item is not None):
+            place: Location = ("lanes", lane, stage, "mixture")
+            sources = project.lane_sources(lane)
+            known = sources if mixture.by == "source" else sorted({project.corpus.sources[s].domain for s in sources})
+            for name, signal in mixture.split.items():
+                if name not in known:
+                    message = f"there is no {mixture.by} {name!r} in this lane: it has {', '.join(known)}"
+                    yield (*place, "split", name), message, name, known
+                if signal not in common.get(family_of(signal), {}):
+                    message = f"{signal} is not computed: it needs {absent[signal]}"
+                    yield (*place, "split", name), message, signal, []
+            for field in ("weights", "group_max_epochs"):
+                for name in getattr(mixture, field):
+                    yield from _split_name(project, mixture, (*place, field, name), name)
+
+
+def _split_name(project: Project, mixture: MixtureConfig, place: Location, name: str) -> Iterator[Dangling]:
+    """`<group>:<value>` of a group that is not split, or of a value that its signal never has."""
+    group, colon, value = name.partition(":")
+    if colon and group not in mixture.split:
+        message = f"{group!r} is not split: say by which signal, `split: {{{group}: topic}}`"
+        yield place, message, group, list(mixture.split)
+    elif colon:
+        signal = mixture.split[group]
+        possible = {"topic": project.corpus.models.topics(), "perplexity_bucket": BUCKETS}.get(signal, ())
+        names = [f"{group}:{item}" for item in (*possible, NONE)]
+        if possible and name not in names:
+            yield place, f"there is no {signal} {value!r}: {group} is split into {', '.join(names)}", name, names
 
 
 def _rules(place: Location, settings: FilterConfig, found: dict[str, Columns]) -> Iterator[Dangling]:

@@ -79,19 +79,22 @@ def _mixture(job: TrainingJob) -> "Callable[[int], Batch]":
     from pipelines.tokens.arrays.reader import TokenArray
     from pipelines.tokens.mixture.dataset import MixtureDataset
     from pipelines.tokens.mixture.packing import RowTable
+    from pipelines.tokens.mixture.selection import Selection
     from pipelines.tokens.mixture.spec import MixtureSpec
+    from pipelines.tokens.mixture.stored import stored_arrays
 
     section = job.batches
-    packed: dict[str, dict[str, Any]] = {}
-    for role, path in section["rows"].items():
-        stream, _, name = role.rpartition("/")
-        packed.setdefault(stream, {})[name] = np.memmap(path, "<i4" if name == "lengths" else "<i8", "r")
+
+    def stored(name: str) -> dict[str, dict[str, Any]]:
+        return stored_arrays({role: Path(path) for role, path in section[name].items()})
+
     dataset = MixtureDataset(
         MixtureSpec.from_json(Path(section["specification"]).read_bytes()),
         read_table(Path(section["parts"])),
         lambda part: TokenArray(Path(section["arrays"][part.digest]), section["dtype"]),
         int(section["end_of_text_id"]),
-        {stream: RowTable.from_arrays(arrays) for stream, arrays in packed.items()},
+        {stream: RowTable.from_arrays(arrays) for stream, arrays in stored("rows").items()},
+        {stream: Selection.from_arrays(arrays) for stream, arrays in stored("selections").items()},
     )
 
     def batch(step: int) -> "Batch":

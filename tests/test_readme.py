@@ -17,6 +17,7 @@ from pipelines.corpus.metadata.config import MetadataConfig
 from pipelines.corpus.normalization.config import Operations
 from pipelines.corpus.normalization.normalize import STEPS
 from pipelines.project import Project, SourceConfig
+from pipelines.tokens.mixture.config import MixtureConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -70,6 +71,12 @@ def test_the_chinese_presets_of_the_readme_are_those_of_the_library() -> None:
     named = {preset: row[3] for row in rows for preset in re.findall("`([a-z0-9_]+)`", row[1])}
     assert set(WORDS_OF) <= set(named) <= set(PRESETS)
     assert all(f"`{words}`" in named[preset] for preset, words in WORDS_OF.items())
+
+
+def test_the_example_mixture_is_valid() -> None:
+    (block,) = [block for block in blocks() if "lanes" in block and "project" not in block]
+    mixture = MixtureConfig.model_validate(block["lanes"]["small"]["base"]["mixture"])
+    assert mixture.split == {"web": "topic"} and "web:commerce" in mixture.weights
 
 
 def test_the_example_sources_are_valid() -> None:

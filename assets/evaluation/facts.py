@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
-from assets.evaluation.shares import corpus_shares
 from assets.model.lineage import plan_of, upstream
 from pipelines.core.artifacts import Artifact
 from pipelines.evaluation.reports.data import (
@@ -17,7 +16,6 @@ from pipelines.evaluation.reports.data import (
 )
 from pipelines.evaluation.reports.sections import ASIDE
 from pipelines.evaluation.reports.signals import signal_tables
-from pipelines.evaluation.shares import Share
 from pipelines.model.plans.plan import Plan
 from resources.mill import Mill
 
@@ -115,14 +113,6 @@ def funnel_rows(totals: Mapping[str, Mapping[str, int]]) -> tuple[FunnelRow, ...
         ranked = dict(sorted(dropped.items(), key=lambda item: -item[1]))
         rows[label] = FunnelRow(label, entered, kept, ranked, aside)
     return tuple(rows.values())
-
-
-def kept_shares(mill: Mill, plan: Plan, asset: str) -> list[Share]:
-    """What the plan's arrays hold by topic, language and perplexity; by the signals that they were made from."""
-    if plan.imported:
-        return []
-    made = ((arrays, upstream(mill.store, arrays, "quality_signals")) for arrays in _arrays(mill, plan))
-    return corpus_shares(mill, asset, made)
 
 
 def signals(mill: Mill, plan: Plan) -> tuple[SignalTable, ...]:

@@ -12,13 +12,13 @@ from assets.corpus.cleaning import held_out_table
 from assets.evaluation.facts import (
     digests,
     funnel,
-    kept_shares,
     licences,
     loss_points,
     mixture_rows,
     model_facts,
     signals,
 )
+from assets.evaluation.splits import group_shares, plain, split_rows, trained_groups
 from assets.model.lineage import model_folder, plan_of
 from assets.recipe import Made, Recipe, Scope
 from assets.tokens.mixture import Kind
@@ -109,19 +109,22 @@ def _make_report(mill: Mill, lane: str, kind: Kind, action: Action) -> Made:
     prompts = _prompts(documents)
     mine = evaluate(mill, plan, checkpoint, action.inputs["evaluation_sets"], documents, prompts, action.asset)
     config = mill.project.evaluation
-    rights, shares = licences(mill, checkpoint), kept_shares(mill, plan, action.asset)
+    rights, groups = licences(mill, checkpoint), group_shares(mill, plan, action.asset)
+    by_source: dict[str, float] = {row.source: row.trained or 0 for row in rights}
+    trained = trained_groups(mill, checkpoint, groups) if plan.labels else by_source
     common: dict[str, Any] = {
         "lane": lane,
         "losses": loss_points(checkpoint),
         "mixture": mixture_rows(mill, checkpoint, plan),
+        "splits": split_rows(mill, checkpoint, plan),
         "funnel": funnel(mill, plan),
         "licences": rights,
-        "signals": (*share_tables(shares, {row.source: row.trained or 0 for row in rights}), *signals(mill, plan)),
+        "signals": (*share_tables(groups, trained), *signals(mill, plan)),
         "digests": digests(checkpoint, plan),
         "confidence": config.confidence,
     }
     files = {"documents": store_table(mill.store, mine.documents), "items": store_table(mill.store, mine.items)}
-    files["shares"] = store_table(mill.store, shares_table(shares))
+    files["shares"] = store_table(mill.store, shares_table(plain(groups, plan)))
     facts: dict[str, Any] = {}
     domains = domain_scores(mine.documents, config)
     checks = [scored_check(set(documents["domain"].to_pylist()), domains)]

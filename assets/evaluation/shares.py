@@ -4,17 +4,21 @@ The parts are remembered by what they were computed from, so a report that is ma
 same batches, reads nothing twice.
 """
 
-from collections.abc import Iterable
-
 from assets.model.lineage import upstream
 from pipelines.core.artifacts import Artifact, read_table
-from pipelines.evaluation.shares import SHARED, SHARES, Share, of_source, shares_part, summed
+from pipelines.corpus.filters.categories import SHARED
+from pipelines.evaluation.shares import SHARES, WITHIN, Share, of_source, shares_part, summed
 from resources.mill import Mill
 from resources.stages import Action, Family
 
 
-def batch_shares(mill: Mill, asset: str, kept: Artifact, signals: Artifact | None) -> list[Share]:
-    """Of one batch; `kept` are its token arrays, or its clean documents where nothing is tokenized."""
+def batch_shares(
+    mill: Mill, asset: str, kept: Artifact, signals: Artifact | None, within: str | None = None
+) -> list[Share]:
+    """Of one batch; `kept` are its token arrays, or its clean documents where nothing is tokenized.
+
+    With a signal `within` the documents of each of its values are a source of their own, `<source>:<value>`.
+    """
     key = kept.manifest.partition or ""
     computed = [] if signals is None else _families(signals)
     if signals is None or not computed:
@@ -22,12 +26,17 @@ def batch_shares(mill: Mill, asset: str, kept: Artifact, signals: Artifact | Non
     arrays = any("train_index" in part.files for part in kept.parts)
     roles = [("index", "kept", "train_index")] if arrays else [(role, "kept", role) for role in ("documents", "splits")]
     roles += [(family, "signals", family) for family in computed]
-    family = Family(function=shares_part, config={}, algorithms=(SHARES,), identity={}, roles=tuple(roles))
+    config = {} if within is None else {WITHIN: within}
+    family = Family(function=shares_part, config=config, algorithms=(SHARES,), identity=config, roles=tuple(roles))
     action = Action(asset, key, (SHARES,), {}, {"kept": kept, "signals": signals})
     parts = mill.runner.run_parts(action, "kept", [family], "shares")
     source = mill.project.source_of(key)
     tables = (read_table(mill.store.path_of(part.files["shares"].object)) for part in parts)
-    return of_source(tables, source.domain, key.partition(".")[0])
+    name = key.partition(".")[0]
+    if within is None:
+        return of_source(tables, source.domain, name)
+    rows = (row for table in tables for row in table.to_pylist())
+    return summed(Share(source.domain, f"{name}:{row.pop(WITHIN)}", **row) for row in rows)
 
 
 def _families(signals: Artifact) -> list[str]:
@@ -48,8 +57,3 @@ def current_signals(mill: Mill, arrays: Artifact) -> Artifact | None:
         return made
     same = newest.manifest.inputs["documents"].content == made.manifest.inputs["documents"].content
     return newest if same else made
-
-
-def corpus_shares(mill: Mill, asset: str, batches: Iterable[tuple[Artifact, Artifact | None]]) -> list[Share]:
-    """Over batches, as (arrays, signals)."""
-    return summed(share for arrays, signals in batches for share in batch_shares(mill, asset, arrays, signals))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from assets.model.lineage import array_paths, model_folder, pin, plan_of
+from assets.model.lineage import array_paths, model_folder, pin, plan_of, stream_files
 from assets.model.rights import refuse_unlicensed
 from assets.recipe import Made, Recipe, Scope
 from assets.tokens.mixture import Kind
@@ -111,11 +111,8 @@ def _batches(mill: Mill, plan: Plan, mixture: Artifact, work: Path) -> dict[str,
         "arrays": arrays,
         "dtype": "uint16" if plan.architecture.vocab_size <= 1 << 16 else "uint32",
         "end_of_text_id": plan.end_of_text_id,
-        "rows": {
-            role.removeprefix("packed/"): str(mixture.path(part, role))
-            for role in part.files
-            if role.startswith("packed/")
-        },
+        "rows": {role: str(path) for role, path in stream_files(mixture, "packed/").items()},
+        "selections": {role: str(path) for role, path in stream_files(mixture, "selected/").items()},
     }
 
 

@@ -52,6 +52,13 @@ def array_paths(mill: Mill, plan: Plan) -> Iterator[tuple[str, Path, Path]]:
         yield planned.digest, artifact.path(part, "train"), artifact.path(part, "train_index")
 
 
+def stream_files(mixture: Artifact, prefix: str) -> dict[str, Path]:
+    """`<stream>/<array>` -> path of a mixture's files under a prefix: `packed/` row tables, `selected/` selections."""
+    part = mixture.parts[0]
+    roles = (role for role in part.files if role.startswith(prefix))
+    return {role.removeprefix(prefix): mixture.path(part, role) for role in roles}
+
+
 def model_folder(mill: Mill, checkpoint: Artifact, folder: Path) -> Path:
     """A Hugging Face folder of a checkpoint: links to its files under their own names."""
     folder.mkdir(parents=True, exist_ok=True)

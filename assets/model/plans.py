@@ -1,12 +1,14 @@
 """Plans and proposals: what a training run is, decided before it starts."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from assets.automation.settling import bound_rounds
 from assets.model.lineage import pin, plan_of
 from assets.model.rights import LICENSED, licensed_check, refusal
 from assets.recipe import Made, NotReadyError, Recipe, Scope
+from assets.tokens.labels import planned_labels, split_inputs
 from pipelines.core.artifacts import Artifact
 from pipelines.core.fingerprint import digest_json
 from pipelines.core.manifest import CheckRecord, Part, StoredFile
@@ -35,11 +37,10 @@ def base_recipes(project: Project, lane: str) -> list[Recipe]:
         snapshot = mill.get("corpus_snapshot")
         if not snapshot.manifest.facts["complete"]:
             raise NotReadyError(f"{lane}/base_plan: the newest snapshot lacks batches that are still being made")
-        return {}
+        return split_inputs(mill, lane, mill.project.lanes[lane].first_stage)
 
     def make(mill: Mill, action: Action) -> Made:
-        snapshot, weights = action.inputs["snapshot"], action.inputs["weights"]
-        plan = build_plan(mill, lane, "base", mill.project.lanes[lane].first_stage, snapshot, weights, None)
+        plan = build_plan(mill, lane, "base", mill.project.lanes[lane].first_stage, action.inputs, None)
         return publish_plan(mill, plan)
 
     return [
@@ -88,6 +89,7 @@ def proposal_recipes(project: Project, lane: str) -> list[Recipe]:
             },
             algorithms=(PLAN, PROPOSAL),
             config=lambda project, key: _round_identity(project, lane),
+            pinned=lambda mill, key: split_inputs(mill, lane, mill.project.lanes[lane].rounds),
             settled=settled,
             make=make,
             warnings=PROPOSAL_WARNINGS,
@@ -131,12 +133,12 @@ def build_plan(
     lane: str,
     kind: Literal["base", "continued"],
     stage: StageConfig,
-    snapshot: Artifact,
-    weights: Artifact,
+    inputs: Mapping[str, Artifact],
     parent: Artifact | None,
 ) -> Plan:
-    """The plan of a stage over a snapshot."""
+    """The plan of a stage over the inputs of what makes it: `snapshot`, `weights`, the signals of split groups."""
     settings = mill.project.lanes[lane]
+    snapshot, weights = inputs["snapshot"], inputs["weights"]
     tokenizer = mill.get(f"{settings.tokenizer}/tokenizer")
     files = {
         role: tokenizer.bytes_of(role) for role in ("tokenizer.json", "tokenizer_config.json", "tokenizer_facts.json")
@@ -184,6 +186,7 @@ def build_plan(
         evaluation_sets=pin(mill.get("evaluation_sets")),
         weights=pin(weights),
         parts=tuple(parts),
+        labels=planned_labels(parts, mixture, inputs),
         imported=imported,
         seen=parent_plan.partitions if parent_plan else None,
         held_out=tuple(held_out),
@@ -286,7 +289,7 @@ def _propose(mill: Mill, lane: str, action: Action) -> Made:
     rounds = mill.project.lanes[lane].rounds
     released = action.inputs["parent"].json("released")
     parent = mill.store.open(released["manifest"])
-    plan = build_plan(mill, lane, "continued", rounds, action.inputs["snapshot"], action.inputs["weights"], parent)
+    plan = build_plan(mill, lane, "continued", rounds, action.inputs, parent)
     rate = training_rate(mill.home, mill.project.lanes[lane], plan.train, plan.architecture)
     seconds = plan.estimate.tokens / rate
     seen = set(plan.seen or ())

@@ -17,16 +17,10 @@ import pyarrow.compute as pc
 
 from pipelines.core.fingerprint import Algorithm
 from pipelines.core.parts import PartResult
+from pipelines.corpus.filters.categories import NONE, SHARED, family_of
 from pipelines.evaluation.reports.config import RatioRule
 
 SHARES: Final = Algorithm("signal_shares", 1)
-SHARED: Final = {
-    "topics": ("topic", "topic_classifier"),
-    "language": ("language", None),
-    "perplexity": ("perplexity_bucket", "perplexity_model"),
-}
-"""Family -> the column whose values have shares, and the column that names the model that gave them."""
-NONE: Final = "none"
 TRAIN: Final = "train"
 SHARE_SCHEMA: Final = pa.schema(
     [
@@ -39,6 +33,8 @@ SHARE_SCHEMA: Final = pa.schema(
     ]
 )
 """`model` is empty for what has none; `bytes` are those of the UTF-8 text; `tokens` are null before tokenization."""
+WITHIN: Final = "within"
+"""The column of shares that are taken apart by the value of one signal."""
 CORPUS_SCHEMA: Final = pa.schema(
     [
         pa.field("domain", pa.large_string(), nullable=False),
@@ -71,15 +67,34 @@ class Verdict(NamedTuple):
 
 
 def shares_part(tables: Mapping[str, pa.Table], config: Mapping[str, Any]) -> PartResult:
-    """`index` (or `documents` and `splits`) and attribute tables by family to `shares`."""
+    """`index` (or `documents` and `splits`) and attribute tables by family to `shares`.
+
+    `within` in the configuration names a signal: the rows are those of the documents of each of its values, which the
+    first column has.
+    """
     kept = pl.DataFrame(pl.from_arrow(_kept(tables)))
+    counts = {"rows_in": kept.height, "kept": kept.height}
+    signal = config.get(WITHIN)
+    if signal is None:
+        return PartResult({"shares": _shares(kept, tables)}, counts)
+    labels = pl.DataFrame(pl.from_arrow(tables[family_of(signal)].select(["id", signal])))
+    groups = kept.join(labels, on="id", how="left").with_columns(pl.col(signal).fill_null(NONE))
+    schema = pa.schema([pa.field(WITHIN, pa.large_string(), nullable=False), *SHARE_SCHEMA])
+    found = [schema.empty_table()]
+    for (value,), rows in groups.group_by(signal):
+        table = _shares(rows.drop(signal), tables)
+        column = pa.array([value] * len(table), pa.large_string())
+        found.append(table.add_column(0, schema.field(WITHIN), column))
+    return PartResult({"shares": pa.concat_tables(found).sort_by(WITHIN)}, counts)
+
+
+def _shares(kept: pl.DataFrame, tables: Mapping[str, pa.Table]) -> pa.Table:
     found = [
         _summed(kept, tables[family], *columns)
         for family, columns in SHARED.items()
         if family in tables and kept.height
     ]
-    table = pa.concat_tables([SHARE_SCHEMA.empty_table(), *found])
-    return PartResult({"shares": table}, {"rows_in": kept.height, "kept": kept.height})
+    return pa.concat_tables([SHARE_SCHEMA.empty_table(), *found])
 
 
 def _kept(tables: Mapping[str, pa.Table]) -> pa.Table:

@@ -237,3 +237,54 @@ def test_ratios_are_of_what_is_computed_and_declared(tmp_path: Path) -> None:
     models = json.loads(json.dumps(MODELS))
     models["classifiers"]["subjects"]["examples"] = [{"path": "x.jsonl", "label_field": "topic"}]
     assert load_project(written(tmp_path, models=models, reports={"ratios": [{"topic": "any", "max_share": 0.3}]}), {})
+
+
+STAGE = {"train": {"sequence_length": 64, "batch_sequences": 16, "steps": 10}}
+
+
+def lane_written(folder: Path, mixture: dict[str, Any], models: dict[str, Any] | None = None) -> Path:
+    """The same project with a lane whose rounds are mixed as told."""
+    path = written(folder, models=models or {}, signals={"language": None})
+    project = json.loads(path.read_text())
+    project["tokenizers"] = {"bpe": {"model": {"kind": "trained", "vocab_size": 1024}}}
+    project["lanes"] = {"tiny": {"tokenizer": "bpe", "base": STAGE, "rounds": {**STAGE, "mixture": mixture}}}
+    path.write_text(json.dumps(project, indent=1), "utf-8")
+    return path
+
+
+TOPICS = {"classifiers": MODELS["classifiers"], "language_models": MODELS["language_models"]}
+WEIGHTED = {"split": {"web": "topic"}, "method": "weights"}
+
+
+@pytest.mark.parametrize(
+    ("mixture", "models", "place", "words", "nearest"),
+    [
+        ({"split": {"wb": "topic"}}, TOPICS, "split.wb", "there is no source 'wb' in this lane: it has web", "web"),
+        ({"by": "domain", "split": {"web": "topic"}}, {}, "split.web", "needs a classifier of kind topics", None),
+        ({"split": {"web": "perplexity_bucket"}}, {}, "split.web", "needs corpus.models.language_models", None),
+        ({"split": {"web": "language"}}, TOPICS, "split.web", "needs corpus.signals.language", None),
+        ({"split": {"web": "topik"}}, TOPICS, "split.web", "'topik' is not one of topic, language", "topic"),
+        ({**WEIGHTED, "weights": {"web:wbe": 1}}, TOPICS, "weights.web:wbe", "there is no topic 'wbe'", "web:web"),
+        ({"group_max_epochs": {"web:web": 2}}, TOPICS, "group_max_epochs.web:web", "'web' is not split", None),
+        (
+            {"split": {"web": "perplexity_bucket"}, "group_max_epochs": {"web:haed": 2}},
+            TOPICS, "group_max_epochs.web:haed", "split into web:head, web:middle, web:tail, web:none", "web:head",
+        ),
+    ],
+)  # fmt: skip
+def test_a_mixture_is_split_by_what_is_computed(
+    mixture: dict[str, Any], models: dict[str, Any], place: str, words: str, nearest: str | None, tmp_path: Path
+) -> None:
+    path = lane_written(tmp_path, mixture, models)
+    (found,) = mistakes(path)
+    name = place.partition(".")[2]
+    assert found.field == f"lanes.tiny.rounds.mixture.{place}"
+    assert f'"{name}":' in path.read_text().splitlines()[found.line - 1]
+    assert words in found.message and found.nearest == nearest
+
+
+def test_a_split_that_is_computed_loads(tmp_path: Path) -> None:
+    weights = {"web:web": 2, "web": 1, "web:none": 0.5}
+    path = lane_written(tmp_path, {**WEIGHTED, "weights": weights}, TOPICS)
+    mixture = load_project(path, {}).project.lanes["tiny"].rounds.mixture
+    assert mixture.split == {"web": "topic"} and mixture.weights == weights

@@ -19,6 +19,7 @@ from pipelines.evaluation.reports.markup import (
 )
 from pipelines.evaluation.reports.page import page
 from pipelines.evaluation.reports.signals import signals_section
+from pipelines.evaluation.reports.splits import splits_section
 from pipelines.evaluation.scores import DomainScore, TaskScore
 
 _COLOUR = "#0b6e99"
@@ -36,6 +37,7 @@ def base_report_html(data: BaseReport) -> str:
             task_section(data.tasks, data.confidence),
             sections.training(data.losses),
             sections.mixture(data.mixture),
+            splits_section(data.splits),
             sections.funnel(data.funnel),
             signals_section(data.signals),
             sections.licences(data.licences),

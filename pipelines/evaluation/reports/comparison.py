@@ -21,6 +21,7 @@ from pipelines.evaluation.reports.markup import (
 )
 from pipelines.evaluation.reports.page import page
 from pipelines.evaluation.reports.signals import signals_section
+from pipelines.evaluation.reports.splits import splits_section
 from pipelines.evaluation.scores import Estimate
 
 _COLOURS = {"learned": "#0f8a66", "forgot": "#d9480f"}
@@ -42,6 +43,7 @@ def comparison_report_html(data: ComparisonReport) -> str:
             task_section(data.tasks, data.confidence),
             sections.training(data.losses),
             sections.mixture(data.mixture),
+            splits_section(data.splits),
             sections.funnel(data.funnel),
             signals_section(data.signals),
             sections.licences(data.licences),

@@ -46,6 +46,25 @@ class MixtureRow:
 
 
 @dataclass(frozen=True)
+class SplitRow:
+    """One group of a source or domain that the mixture split: its part (0 to 1) of the tokens, and of the examples.
+
+    `role` is `all`, or in a round `new` or `replay`; the shares are of the split group in that role.
+    """
+
+    split: str
+    signal: str
+    role: str
+    value: str
+    documents: int
+    tokens: int
+    natural_share: float
+    planned_share: float
+    epochs: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class FunnelRow:
     """Documents that came into a stage, those kept, and those dropped by reason.
 
@@ -112,6 +131,7 @@ class BaseReport:
     tasks: tuple[TaskScore, ...] = ()
     losses: tuple[LossPoint, ...] = ()
     mixture: tuple[MixtureRow, ...] = ()
+    splits: tuple[SplitRow, ...] = ()
     funnel: tuple[FunnelRow, ...] = ()
     signals: tuple[SignalTable, ...] = ()
     licences: tuple[LicenceRow, ...] = ()
@@ -139,6 +159,7 @@ class ComparisonReport:
     control_summaries: tuple[RoleSummary, ...] = ()
     losses: tuple[LossPoint, ...] = ()
     mixture: tuple[MixtureRow, ...] = ()
+    splits: tuple[SplitRow, ...] = ()
     funnel: tuple[FunnelRow, ...] = ()
     signals: tuple[SignalTable, ...] = ()
     licences: tuple[LicenceRow, ...] = ()
@@ -153,7 +174,10 @@ Report = TypeVar("Report", BaseReport, ComparisonReport)
 
 def to_json(report: BaseReport | ComparisonReport) -> str:
     """The report's data as JSON with sorted keys; `ValueError` for a number that is not finite."""
-    return json.dumps(asdict(report), sort_keys=True, ensure_ascii=False, allow_nan=False)
+    values = asdict(report)
+    if not report.splits:
+        del values["splits"]  # the data of a mixture without a split is what it was before there were any
+    return json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
 def from_json(kind: type[Report], text: str | bytes) -> Report:

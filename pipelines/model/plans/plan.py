@@ -42,6 +42,16 @@ class PlannedPart(Record):
         return PartTokens(**{name: getattr(self, name) for name in PartTokens._fields})
 
 
+class PlannedLabels(Record):
+    """Signals of a batch whose source or domain is split: `digest` is that of the rows that give the labels. Both are
+    null for a batch without the signal: its documents are `none`."""
+
+    partition: str
+    signal: str
+    digest: str | None
+    manifest: str | None
+
+
 class HeldOutBatch(Record):
     """Clean documents of a batch that holds held-out documents of its domain."""
 
@@ -72,6 +82,9 @@ class Plan(Record):
     weights: Pinned
     parts: tuple[PlannedPart, ...]
     imported: str | None = Field(None, description="Digest of the checkpoint that is imported: nothing is trained")
+    labels: tuple[PlannedLabels, ...] = Field(
+        (), exclude_if=lambda value: not value, description="One for each batch of a group that the mixture splits"
+    )
     seen: tuple[str, ...] | None = Field(description="Partitions that the parent saw; null for a base")
     held_out: tuple[HeldOutBatch, ...]
     mixture: MixtureConfig
@@ -103,6 +116,8 @@ class Plan(Record):
             "imported": self.imported,
             "end_of_text_id": self.end_of_text_id,
         }
+        if self.labels:
+            rest["labels"] = [labels.model_dump(exclude={"manifest"}) for labels in self.labels]
         return digest_json({**configs, **rest})
 
     @property

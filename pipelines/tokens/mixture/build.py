@@ -1,10 +1,11 @@
 """A mixture from a snapshot: streams, layouts, weights, specification.
 
 In: the train arrays of a snapshot in its order, the configuration, the number of examples (steps x batch), for a
-continued round the partitions that the parent saw, and for best-fit packing the lengths of the documents. 1. Parts
-are joined into streams. 2. Streams are cut into units. 3. Weights are resolved under the caps. 4. Streams that give
-no example are left out of the specification, so data that a lane does not use does not change its digest. Out:
-`Mixture`. Cost: milliseconds, plus packing where it is asked for.
+continued round the partitions that the parent saw, for best-fit packing the lengths of the documents, and for groups
+that are split the pieces of their parts. 1. Parts, or pieces of them, are joined into streams. 2. Streams are cut
+into units. 3. Weights are resolved under the caps. 4. Streams that give no example are left out of the specification,
+so data that a lane does not use does not change its digest. Out: `Mixture`. Cost: milliseconds, plus packing and
+splitting where they are asked for.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,21 +18,33 @@ from numpy.typing import NDArray
 from pipelines.tokens.mixture.config import MixtureConfig
 from pipelines.tokens.mixture.layout import Chunks, Layout
 from pipelines.tokens.mixture.packing import RowTable, pack_stream
-from pipelines.tokens.mixture.spec import MixtureSpec, PartTokens, Stream, StreamSpec, group_streams, parts_table
-from pipelines.tokens.mixture.weights import WeightRow, resolve_weights
+from pipelines.tokens.mixture.selection import Selection
+from pipelines.tokens.mixture.spec import (
+    MixtureSpec,
+    PartTokens,
+    Piece,
+    Stream,
+    StreamSpec,
+    group_streams,
+    parts_table,
+)
+from pipelines.tokens.mixture.split import joined
+from pipelines.tokens.mixture.weights import WeightRow, resolve_weights, weights_table
 
 
 class Mixture(NamedTuple):
-    """The specification, its parts, the weights of all streams (also those left out), and row tables."""
+    """The specification, its parts, the weights of all streams (also those left out), row tables, and the selections
+    of streams of split groups."""
 
     spec: MixtureSpec
     parts: pa.Table
     weights: list[WeightRow]
     rows: dict[str, RowTable]
+    selections: dict[str, Selection]
 
     def weights_table(self) -> pa.Table:
         """The weights as a table, one row per stream."""
-        return pa.Table.from_pylist([row._asdict() for row in self.weights])
+        return weights_table(self.weights)
 
 
 def build_mixture(
@@ -40,18 +53,24 @@ def build_mixture(
     examples: int,
     seen: frozenset[str] | None = None,
     document_lengths: Callable[[PartTokens], NDArray[np.int32]] | None = None,
+    divide: Callable[[PartTokens], Sequence[Piece]] | None = None,
 ) -> Mixture:
     """Plan a mixture of exactly `examples` sequences. Raises MixtureError as `resolve_weights` does.
 
     `document_lengths` gives the `length` column of a part's index; best-fit packing cannot do without.
+    `divide` gives the pieces of a part (`split.pieces_of`); a mixture with split groups cannot do without.
     """
-    streams = group_streams(parts, config, seen)
+    streams = [
+        stream._replace(selection=joined(stream.pieces)) if stream.split else stream
+        for stream in group_streams(parts, config, seen, divide)
+    ]
     rows: dict[str, RowTable] = {}
     if config.packing == "best_fit":
         if document_lengths is None:
             raise ValueError("best-fit packing needs document_lengths, the lengths of each part's documents")
         for stream in streams:
-            lengths = (document_lengths(part) for part in stream.parts)
+            whole = (document_lengths(part) for part in stream.parts)
+            lengths = (piece.lengths for piece in stream.pieces) if stream.split else whole
             rows[stream.name] = pack_stream(lengths, config.sequence_length, config.long_documents)
     units = {stream.name: _layout(stream, config, rows).units for stream in streams}
     weights = resolve_weights(streams, units, config, examples)
@@ -74,7 +93,8 @@ def build_mixture(
         config.seed, config.sequence_length, config.block_size, config.packing, config.long_documents, specs
     )
     kept = {stream.name: rows[stream.name] for stream in used if stream.name in rows}
-    return Mixture(spec, parts_table(used), weights, kept)
+    selections = {stream.name: stream.selection for stream in used if stream.selection is not None}
+    return Mixture(spec, parts_table(used), weights, kept, selections)
 
 
 def _layout(stream: Stream, config: MixtureConfig, rows: dict[str, RowTable]) -> Layout:

@@ -1,10 +1,13 @@
 """Configuration of a mixture: how much of what, in which order, cut how."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from pipelines.core.config import Config
+
+SplitSignal = Literal["topic", "language", "perplexity_bucket"]
+"""Signals with few values, one for each document: those of `corpus/filters/categories.py`."""
 
 
 class MixtureConfig(Config):
@@ -12,6 +15,12 @@ class MixtureConfig(Config):
 
     by: Literal["source", "domain"] = Field(
         default="source", description="What gets a weight: each source, or each domain with its sources joined."
+    )
+    split: dict[str, SplitSignal] = Field(
+        default_factory=dict,
+        exclude_if=lambda value: not value,
+        description="Source or domain (as `by` says) -> the signal that splits it: `web: topic` makes groups "
+        "`web:<topic>`, and `web:none` of documents without one, each weighted and capped as any other group.",
     )
     method: Literal["proportional", "temperature", "weights", "unimax"] = Field(
         default="proportional",
@@ -23,7 +32,9 @@ class MixtureConfig(Config):
         description="For method temperature: 1 is proportional, 3.33 mT5's choice, larger is more even.",
     )
     weights: dict[str, float] = Field(
-        default_factory=dict, description="For method weights: group name to weight; groups not named are left out."
+        default_factory=dict,
+        description="For method weights: group name to weight; groups not named are left out. The plain name of a "
+        "split group has those of its groups that are not named, by their size.",
     )
     max_epochs: float = Field(
         default=4.0,
@@ -31,7 +42,9 @@ class MixtureConfig(Config):
         description="How often a group's data may be read; up to about 4 epochs repeats are nearly as good as new.",
     )
     group_max_epochs: dict[str, float] = Field(
-        default_factory=dict, description="Caps that differ from max_epochs, by group name."
+        default_factory=dict,
+        description="Caps that differ from max_epochs, by group name; the plain name of a split group is for those of "
+        "its groups that are not named.",
     )
     on_cap: Literal["rescale", "error"] = Field(
         default="rescale", description="When a cap binds: give the rest to the other groups and report it, or stop."
@@ -74,3 +87,8 @@ class MixtureConfig(Config):
         if self.method != "temperature" and self.temperature != 1.0:
             raise ValueError(f"temperature {self.temperature} has no effect with method {self.method!r}")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """A mixture without a split is what it was before there were any: the empty field is in no digest."""
+        values = super().identity()
+        return values if self.split else {name: value for name, value in values.items() if name != "split"}

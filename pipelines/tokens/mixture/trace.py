@@ -5,9 +5,7 @@ in each part's index. Backward: a document's span in its part -> positions in th
 by the inverses. Both cost about a millisecond per example, at any size of the mixture, and read no token.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from itertools import accumulate
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -16,6 +14,8 @@ from pipelines.tokens.arrays.reader import DocumentIndex
 from pipelines.tokens.mixture.build import layouts
 from pipelines.tokens.mixture.order import MixtureOrder
 from pipelines.tokens.mixture.packing import RowTable
+from pipelines.tokens.mixture.places import StreamPlaces
+from pipelines.tokens.mixture.selection import Selection
 from pipelines.tokens.mixture.spec import MixtureSpec, PartTokens, streams_of_table
 
 
@@ -55,19 +55,18 @@ class MixtureTrace:
         parts: pa.Table,
         index_of: Callable[[PartTokens], DocumentIndex],
         rows: dict[str, RowTable] | None = None,
+        selections: Mapping[str, Selection] | None = None,
     ) -> None:
         """`index_of` loads the index of a part's train array."""
         self.order = MixtureOrder(spec)
         self._index_of = index_of
         self._layouts = layouts(spec, rows or {})
-        streams = streams_of_table(spec, parts)
-        self._parts = [[part for part in stream.parts if part.tokens] for stream in streams]
-        self._starts = [list(accumulate((part.tokens for part in members), initial=0)) for members in self._parts]
-        self._place = {
-            (part.partition, part.part): (stream, number)
-            for stream, members in enumerate(self._parts)
-            for number, part in enumerate(members)
-        }
+        self._places = [StreamPlaces(stream) for stream in streams_of_table(spec, parts, selections)]
+        self._holders: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        """The streams that read a part, each with the part's number there; more than one when its group is split."""
+        for stream, places in enumerate(self._places):
+            for number, part in enumerate(places.parts):
+                self._holders.setdefault((part.partition, part.part), []).append((stream, number))
 
     def slices(self, step: int, batch_size: int) -> list[Slice]:
         """What step `step` reads, in order of its rows."""
@@ -76,11 +75,12 @@ class MixtureTrace:
     def documents(self, step: int, batch_size: int) -> list[DocumentUse]:
         """The documents of step `step`, in order of its rows and of their tokens."""
         found: list[DocumentUse] = []
-        indices: dict[PartTokens, DocumentIndex] = {}
+        indices: dict[tuple[str, str], DocumentIndex] = {}
         for item, part in self._slices(step * batch_size, (step + 1) * batch_size):
-            if part not in indices:
-                indices[part] = self._index_of(part)
-            index = indices[part]
+            key = (part.partition, part.part)
+            if key not in indices:
+                indices[key] = self._index_of(part)
+            index = indices[key]
             for span in index.overlapping(item.start, item.start + item.length):
                 first = max(span.start, item.start)
                 last = min(span.start + span.length, item.start + item.length)
@@ -93,14 +93,19 @@ class MixtureTrace:
         `example // batch_size` is the step. Raises KeyError when the part is not in the mixture, or the document not
         in the part.
         """
-        if (partition, part) not in self._place:
+        if (partition, part) not in self._holders:
             raise KeyError(f"part {part!r} of {partition!r} is not in this mixture")
-        stream, number = self._place[partition, part]
-        span = self._index_of(self._parts[stream][number]).find(document)
+        holders = self._holders[partition, part]
+        span = self._index_of(self._places[holders[0][0]].parts[holders[0][1]]).find(document)
         if span is None:
             raise KeyError(f"document {document.hex()} is not in part {part!r} of {partition!r}")
+        for stream, number in holders:
+            first = self._places[stream].position(number, span.start)
+            if first is not None:
+                break
+        else:
+            return []
         name = self.order.spec.streams[stream].name
-        first = self._starts[stream][number] + span.start
         last = first + span.length
         found: list[DocumentUse] = []
         for unit in self._layouts[stream].units_of(first, last):
@@ -118,15 +123,7 @@ class MixtureTrace:
         for index, stream, epoch, unit in zip(*(column.tolist() for column in examples), strict=True):
             name = self.order.spec.streams[stream].name
             for position, length in self._layouts[stream].spans(unit):
-                for part, first, size in self._cut(stream, position, position + length):
+                places = self._places[stream]
+                for number, first, size in places.cut(position, position + length):
+                    part = places.parts[number]
                     yield Slice(index, name, epoch, unit, part.partition, part.part, first, size), part
-
-    def _cut(self, stream: int, start: int, stop: int) -> Iterator[tuple[PartTokens, int, int]]:
-        """Slices of parts that make up [start, stop) of a stream."""
-        starts = self._starts[stream]
-        number = bisect_right(starts, start) - 1
-        while start < stop:
-            end = min(stop, starts[number + 1])
-            yield self._parts[stream][number], start - starts[number], end - start
-            start = end
-            number += 1

@@ -3,14 +3,17 @@
 In: streams with their units, the configuration, the number of examples. 1. A continued round splits the examples
 between new data and replay. 2. The method gives each stream of a role a weight. 3. Weights become whole examples
 (largest remainder). 4. A stream that would repeat more often than its cap is held at the cap, and the others share
-the rest by their weights, until none is above. Out: one row per stream, as data: nothing is dropped in silence.
-Cost: microseconds.
+the rest by their weights, until none is above. Out: one row per stream, as data: nothing is dropped in silence. The
+streams of a split group say what they are of it by nature and what by plan. Cost: microseconds.
 """
 
 import difflib
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import pyarrow as pa
 
 from pipelines.core.fingerprint import Algorithm
 from pipelines.tokens.mixture.config import MixtureConfig
@@ -21,7 +24,11 @@ WEIGHTS = Algorithm("mixture_weights", 1)
 
 
 class WeightRow(NamedTuple):
-    """`weight` is asked for and `share` what it came to (both of the whole mixture); `epochs` = examples / units."""
+    """`weight` is asked for and `share` what it came to (both of the whole mixture); `epochs` = examples / units.
+
+    A stream of a split group names it in `split`; `natural_share` is its part of the group's tokens in its role, and
+    `planned_share` its part of the group's examples there.
+    """
 
     stream: str
     group: str
@@ -36,6 +43,18 @@ class WeightRow(NamedTuple):
     max_epochs: float
     capped: bool
     note: str
+    split: str | None = None
+    natural_share: float | None = None
+    planned_share: float | None = None
+
+
+SPLIT_COLUMNS: Final = ("split", "natural_share", "planned_share")
+
+
+def weights_table(rows: Sequence[WeightRow]) -> pa.Table:
+    """One row per stream; a mixture without a split has no columns about one."""
+    table = pa.Table.from_pylist([row._asdict() for row in rows])
+    return table if any(row.split for row in rows) else table.drop_columns(list(SPLIT_COLUMNS))
 
 
 def temperature_weights(sizes: Sequence[float], temperature: float) -> list[float]:
@@ -76,16 +95,38 @@ def resolve_weights(
     for role, count in _roles(streams, units, config, examples).items():
         members = [stream for stream in streams if stream.role == role]
         rows += _resolve_role(role, members, units, config, count, examples)
-    return sorted(rows, key=lambda row: row.stream)
+    return sorted(_compared(rows), key=lambda row: row.stream)
+
+
+def _compared(rows: Sequence[WeightRow]) -> list[WeightRow]:
+    """Rows of split groups with their shares of the group: of its tokens, and of the examples drawn from it."""
+    tokens: dict[tuple[str, str | None], int] = defaultdict(int)
+    examples: dict[tuple[str, str | None], int] = defaultdict(int)
+    for row in rows:
+        tokens[row.role, row.split] += row.tokens
+        examples[row.role, row.split] += row.examples
+    return [
+        row._replace(
+            natural_share=row.tokens / max(tokens[row.role, row.split], 1),
+            planned_share=row.examples / max(examples[row.role, row.split], 1),
+        )
+        if row.split
+        else row
+        for row in rows
+    ]
 
 
 def _known_groups(streams: Sequence[Stream], config: MixtureConfig) -> None:
-    groups = sorted({stream.group for stream in streams})
+    groups = sorted({stream.group for stream in streams} | {stream.split for stream in streams if stream.split})
     for field, names in (("weights", config.weights), ("group_max_epochs", config.group_max_epochs)):
         for name in names:
             if name not in groups:
                 near = difflib.get_close_matches(name, groups, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else f"; there are {groups}"
+                plain = name.partition(":")[0]
+                inside = [stream.group for stream in streams if stream.split == plain]
+                if inside:
+                    hint += f"; {plain!r} is split by {config.split[plain]} into {sorted(set(inside))}"
                 raise MixtureError(f"mixture {field} names the {config.by} {name!r}, which has no tokens here{hint}")
 
 
@@ -108,7 +149,7 @@ def _roles(streams: Sequence[Stream], units: Mapping[str, int], config: MixtureC
 def _weights(streams: Sequence[Stream], sizes: Sequence[int], config: MixtureConfig, examples: int) -> list[float]:
     """Weights that sum to 1 (or are all 0) for the streams of one role; `sizes` are units."""
     if config.method == "weights":
-        given = [config.weights.get(stream.group, 0.0) for stream in streams]
+        given = _given_weights(streams, sizes, config)
         total = sum(given)
         return [weight / total for weight in given] if total else given
     if config.method == "unimax":
@@ -116,8 +157,28 @@ def _weights(streams: Sequence[Stream], sizes: Sequence[int], config: MixtureCon
     return temperature_weights(sizes, config.temperature)
 
 
+def _given_weights(streams: Sequence[Stream], sizes: Sequence[int], config: MixtureConfig) -> list[float]:
+    """The declared weights; the weight of a split group's plain name goes to its streams that are not named, by size.
+
+    In a continued round a named stream of a split group may be shorter than a sequence, because few of its documents
+    arrived: that is no mistake of who declared it, so its weight goes to the others, as if none had.
+    """
+    rest: dict[str, int] = defaultdict(int)
+    for stream, size in zip(streams, sizes, strict=True):
+        if stream.split and stream.group not in config.weights:
+            rest[stream.split] += size
+    found = []
+    for stream, size in zip(streams, sizes, strict=True):
+        weight = config.weights.get(stream.group, 0.0)
+        if stream.split and stream.group not in config.weights:
+            weight = config.weights.get(stream.split, 0.0) * size / max(rest[stream.split], 1)
+        found.append(0.0 if stream.split and stream.role != ALL and not size else weight)
+    return found
+
+
 def _cap(stream: Stream, config: MixtureConfig) -> float:
-    return config.group_max_epochs.get(stream.group, config.max_epochs)
+    plain = config.group_max_epochs.get(stream.split or "", config.max_epochs)
+    return config.group_max_epochs.get(stream.group, plain)
 
 
 def _resolve_role(
@@ -160,6 +221,7 @@ def _resolve_role(
                 _cap(stream, config),
                 capped[index] or 0 < drawn[index] == limits[index],
                 note,
+                stream.split,
             )
         )
     return rows

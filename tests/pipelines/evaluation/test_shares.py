@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -76,6 +77,26 @@ def test_shares_are_counts_of_the_kept_documents_however_they_are_cut(rows: list
         key: (total["documents"], total["bytes"], total["tokens"]) for key, total in counted.items()
     }
     assert of_source([shares_table(found).drop_columns(["domain", "source"])], "web", "crawl") == found
+
+
+@given(st.lists(ROW, max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_shares_within_the_values_of_a_signal_are_those_of_their_documents_alone(rows: list[Any]) -> None:
+    tables = tables_of(rows)
+    arrays = {name: tables[name] for name in ("index", "topics", "language")}
+    found = shares_part(arrays, {"within": "topic"})
+    assert found.counts == shares_part(arrays, {}).counts
+    table = found.tables["shares"]
+    labels = {row["id"]: row["topic"] or "none" for row in tables["topics"].to_pylist()}
+    assert set(table["within"].to_pylist()) == {labels[item] for item in tables["index"]["id"].to_pylist()}
+    for value in set(labels.values()):
+        mine = [labels[item] == value for item in tables["index"]["id"].to_pylist()]
+        alone = shares_part({**arrays, "index": tables["index"].filter(pa.array(mine, pa.bool_()))}, {}).tables[
+            "shares"
+        ]
+        inside = table.filter(pc.equal(table["within"], value)).drop_columns("within")
+        key = [(name, "ascending") for name in ("signal", "model", "value")]
+        assert inside.sort_by(key).to_pylist() == alone.sort_by(key).to_pylist()
 
 
 def share(value: str, tokens: int | None, domain: str = "web", signal: str = "topic") -> Share:

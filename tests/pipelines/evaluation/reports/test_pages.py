@@ -25,7 +25,9 @@ from pipelines.evaluation.reports.data import (
     LossPoint,
     MixtureRow,
     ModelFacts,
+    SplitRow,
 )
+from pipelines.evaluation.reports.splits import splits_section
 from pipelines.evaluation.scores import DomainScore, Estimate, TaskScore
 
 HOSTILE = (
@@ -61,6 +63,11 @@ def base_report(text="web"):
         ),
         losses=losses(),
         mixture=(MixtureRow(text, 0.75, 1_500_000, 1.25), MixtureRow("books", 0.25, 500_000, None)),
+        splits=(
+            SplitRow(text, "topic", "new", text, 3, 1000, 0.25, 0.5, 1.0, text),
+            SplitRow(text, "topic", "new", "none", 9, 3000, 0.75, 0.5, 0.1),
+            SplitRow("books", "language", "all", "en", 0, 0, 0.0, 0.0, 0.0),
+        ),
         funnel=(
             FunnelRow(text, 100, 80, {text: 15, "language": 5}),
             FunnelRow("nothing", 0, 0),
@@ -244,3 +251,22 @@ def test_licences_are_summed_by_licence_with_their_share_of_the_training() -> No
         assert words in by_licence, words
     for words in ("imported weights", "10.0", "4\u2009000"):
         assert words in by_source, words
+
+
+def test_a_split_is_shown_by_nature_and_by_plan_and_is_in_no_data_without_one():
+    rows = (
+        SplitRow("web", "topic", "new", "law", 3, 1000, 0.25, 0.5, 1.0, "held at 1 epochs"),
+        SplitRow("web", "topic", "new", "none", 9, 3000, 0.75, 0.5, 0.1),
+        SplitRow("books", "language", "all", "en", 0, 0, 0.0, 0.0, 0.0),
+    )
+    words = " ".join(read(str(splits_section(rows))).words)
+    assert "web by topic, new" in words and "books by language" in words and "books by language, all" not in words
+    assert words.index("none 9") < words.index("law 3"), "the largest group stands first"
+    assert "25.0 % 50.0 % 2.00 × 1.00 held at 1 epochs" in words and "0.67 ×" in words
+    assert splits_section(()) == ""
+    report = base_report()
+    assert from_json(BaseReport, to_json(report)) == report
+    plain = replace(report, splits=())
+    assert '"splits"' in to_json(report) and '"splits"' not in to_json(plain)
+    assert from_json(BaseReport, to_json(plain)) == plain
+    assert "Inside sources and domains" not in base_report_html(plain)

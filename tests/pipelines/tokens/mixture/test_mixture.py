@@ -21,7 +21,8 @@ from pipelines.tokens.mixture.dataset import IGNORE, MixtureDataset
 from pipelines.tokens.mixture.layout import Chunks
 from pipelines.tokens.mixture.order import MixtureOrder
 from pipelines.tokens.mixture.packing import RowTable
-from pipelines.tokens.mixture.spec import MixtureError, MixtureSpec, PartTokens, StreamSpec
+from pipelines.tokens.mixture.spec import MixtureError, MixtureSpec, PartTokens, Piece, StreamSpec
+from pipelines.tokens.mixture.split import labels_of, pieces_of
 from pipelines.tokens.mixture.trace import MixtureTrace
 
 END = 0
@@ -31,6 +32,26 @@ class Corpus(NamedTuple):
     parts: list[PartTokens]
     arrays: dict[PartTokens, TokenArray]
     indices: dict[PartTokens, DocumentIndex]
+    tables: dict[PartTokens, pa.Table]
+    labels: dict[bytes, str | None]
+    """Of every document; None where the signal has no value."""
+
+    def part(self, partition: str, part: str) -> PartTokens:
+        """The whole part: what a mixture says of a part may count some of its documents alone."""
+        return next(item for item in self.parts if (item.partition, item.part) == (partition, part))
+
+    def array(self, part: PartTokens) -> TokenArray:
+        return self.arrays[self.part(part.partition, part.part)]
+
+    def index(self, part: PartTokens) -> DocumentIndex:
+        return self.indices[self.part(part.partition, part.part)]
+
+    def divide(self, part: PartTokens) -> list[Piece]:
+        signals = {
+            "id": pa.array(list(self.labels), pa.binary(16)),
+            "topic": pa.array(self.labels.values(), pa.string()),
+        }
+        return pieces_of(part, labels_of(self.tables[part], pa.table(signals), "topic"))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +59,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     """Three sources, six parts of which one is empty; every token but the ends of documents is unique."""
     folder = tmp_path_factory.mktemp("arrays")
     random_ = np.random.default_rng(2)
-    corpus = Corpus([], {}, {})
+    corpus = Corpus([], {}, {}, {}, {})
     next_token = 1
     for key, number, documents in (
         ("a.1", 0, 30),
@@ -62,17 +83,23 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
         columns = {"id": ids, "start": ends - lengths, "length": lengths, "bytes": np.zeros(documents, np.int64)}
         corpus.parts.append(part)
         corpus.arrays[part] = TokenArray(path, "<u2")
-        corpus.indices[part] = DocumentIndex(pa.table(columns, schema=INDEX_SCHEMA))
+        corpus.tables[part] = pa.table(columns, schema=INDEX_SCHEMA)
+        corpus.indices[part] = DocumentIndex(corpus.tables[part])
+        corpus.labels.update({identity: ("law", "maths", "maths", None)[random_.integers(4)] for identity in ids})
     return corpus
 
 
 def _mixture(corpus: Corpus, examples: int, seen: frozenset[str] | None = None, **fields: object) -> Mixture:
     config = MixtureConfig(**{"sequence_length": 16, "block_size": 12, "seed": 11, "replay": 0.25, **fields})
-    return build_mixture(corpus.parts, config, examples, seen, lambda part: corpus.indices[part].lengths)
+    return build_mixture(corpus.parts, config, examples, seen, lambda part: corpus.indices[part].lengths, corpus.divide)
 
 
 def _dataset(corpus: Corpus, mixture: Mixture) -> MixtureDataset:
-    return MixtureDataset(mixture.spec, mixture.parts, corpus.arrays.__getitem__, END, mixture.rows)
+    return MixtureDataset(mixture.spec, mixture.parts, corpus.array, END, mixture.rows, mixture.selections)
+
+
+def _trace(corpus: Corpus, mixture: Mixture) -> MixtureTrace:
+    return MixtureTrace(mixture.spec, mixture.parts, corpus.index, mixture.rows, mixture.selections)
 
 
 CASES = {
@@ -82,6 +109,20 @@ CASES = {
     "round": (120, frozenset({"a.1", "b.1", "c.1"}), {"max_epochs": 9}),
     "packed": (200, None, {"packing": "best_fit", "method": "temperature", "temperature": 3, "max_epochs": 7}),
     "truncated": (90, None, {"packing": "best_fit", "long_documents": "truncate"}),
+    "split": (190, None, {"split": {"a": "topic", "c": "topic"}, "method": "temperature", "temperature": 2.0}),
+    "split_weights": (
+        240,
+        None,
+        {"split": {"a": "topic"}, "method": "weights", "weights": {"a:law": 3, "b": 1}, "max_epochs": 30},
+    ),
+    "split_domain": (120, None, {"by": "domain", "split": {"web": "topic"}, "method": "unimax"}),
+    "split_round": (120, frozenset({"a.1", "b.1", "c.1"}), {"max_epochs": 9, "split": {"a": "topic", "b": "topic"}}),
+    "split_packed": (
+        200,
+        None,
+        {"split": {"a": "topic", "b": "topic"}, "packing": "best_fit", "method": "unimax", "max_epochs": 7},
+    ),
+    "split_truncated": (90, None, {"split": {"b": "topic"}, "packing": "best_fit", "long_documents": "truncate"}),
 }
 
 
@@ -163,13 +204,20 @@ def test_epochs_are_shuffled_differently(corpus: Corpus) -> None:
 
 
 def _stream_tokens(corpus: Corpus, mixture: Mixture, name: str) -> np.ndarray:
+    """Document by document: all of a part, or those that have the label of the stream."""
     rows = [row for row in mixture.parts.to_pylist() if row["stream"] == name]
-    arrays = []
+    label = name.partition(":")[2]
+    arrays: list[list[int]] = []
     for row in rows:
-        (part,) = (p for p in corpus.parts if (p.partition, p.part) == (row["partition"], row["part"]))
-        assert row["stream_start"] == sum(map(len, arrays))
-        arrays.append(corpus.arrays[part].read(0, part.tokens).astype(np.int64))
-    return np.concatenate(arrays)
+        part = corpus.part(row["partition"], row["part"])
+        assert row["stream_start"] == sum(map(len, arrays)) and row["digest"] == part.digest
+        spans = [corpus.indices[part].span(number) for number in range(part.documents)]
+        mine = [span for span in spans if not label or (corpus.labels[span.id] or "none") == label]
+        arrays.append([])
+        for span in mine:
+            arrays[-1] += corpus.arrays[part].read(span.start, span.start + span.length).tolist()
+        assert (row["tokens"], row["documents"]) == (len(arrays[-1]), len(mine))
+    return np.array([token for array in arrays for token in array], dtype=np.int64)
 
 
 def test_batches_are_the_tokens_of_the_stream(mixture: Mixture, corpus: Corpus) -> None:
@@ -231,14 +279,14 @@ def test_few_parts_stay_open(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(dataset_module, "OPEN_PARTS", 2)
     mixture = _mixture(corpus, 150)
     expected = _dataset(corpus, mixture).rows(0, 150)
-    data = MixtureDataset(mixture.spec, mixture.parts, corpus.arrays.__getitem__, END)
+    data = MixtureDataset(mixture.spec, mixture.parts, corpus.array, END)
     for number in range(150):
         assert np.array_equal(data.rows(number, number + 1).inputs[0], expected.inputs[number])
     assert len(data._opened) == 2
 
 
 def test_lineage_both_ways_equals_brute_force(mixture: Mixture, corpus: Corpus) -> None:
-    trace = MixtureTrace(mixture.spec, mixture.parts, corpus.indices.__getitem__, mixture.rows)
+    trace = _trace(corpus, mixture)
     data = _dataset(corpus, mixture)
     batch_size = 5
     forward = {}
@@ -250,7 +298,7 @@ def test_lineage_both_ways_equals_brute_force(mixture: Mixture, corpus: Corpus) 
             mine = [use for use in uses if use.example == example]
             read: list[int] = []
             for use in mine:
-                (part,) = (p for p in corpus.parts if (p.partition, p.part) == (use.partition, use.part))
+                part = corpus.part(use.partition, use.part)
                 span = corpus.indices[part].find(use.document)
                 assert span is not None and use.start >= 0 and use.start + use.length <= span.length
                 first = span.start + use.start
@@ -262,8 +310,8 @@ def test_lineage_both_ways_equals_brute_force(mixture: Mixture, corpus: Corpus) 
         assert sum(item.length for item in trace.slices(step, batch_size)) == sum(use.length for use in uses)
     reached = len(trace.order) // batch_size * batch_size
     checked = 0
-    for row in mixture.parts.to_pylist():
-        part = next(p for p in corpus.parts if (p.partition, p.part) == (row["partition"], row["part"]))
+    for partition, name in {(row["partition"], row["part"]) for row in mixture.parts.to_pylist()}:
+        part = corpus.part(partition, name)
         for number in range(len(corpus.indices[part])):
             document = corpus.indices[part].span(number).id
             back = [use for use in trace.uses(part.partition, part.part, document) if use.example < reached]
@@ -274,7 +322,7 @@ def test_lineage_both_ways_equals_brute_force(mixture: Mixture, corpus: Corpus) 
 
 def test_documents_and_parts_that_are_not_there(corpus: Corpus) -> None:
     mixture = _mixture(corpus, 50, method="weights", weights={"a": 1})
-    trace = MixtureTrace(mixture.spec, mixture.parts, corpus.indices.__getitem__)
+    trace = MixtureTrace(mixture.spec, mixture.parts, corpus.index)
     with pytest.raises(KeyError, match="not in this mixture"):
         trace.uses("b.1", "0", b"0" * 16)
     with pytest.raises(KeyError, match="document"):
@@ -303,11 +351,11 @@ def test_parts_of_another_mixture_are_refused(corpus: Corpus) -> None:
     rows = mixture.parts.to_pylist()
     random.Random(1).shuffle(rows)
     swapped = pa.Table.from_pylist(rows, schema=mixture.parts.schema)
-    with pytest.raises(MixtureError, match="not those of the specification"):
-        MixtureDataset(mixture.spec, swapped, corpus.arrays.__getitem__, END)
+    with pytest.raises(MixtureError, match="not those of its specification"):
+        MixtureDataset(mixture.spec, swapped, corpus.array, END)
     packed = _mixture(corpus, 50, packing="best_fit")
     with pytest.raises(ValueError, match="row table is not here"):
-        MixtureDataset(packed.spec, packed.parts, corpus.arrays.__getitem__, END)
+        MixtureDataset(packed.spec, packed.parts, corpus.array, END)
 
 
 def test_a_shorter_file_is_noticed(corpus: Corpus, tmp_path: Path) -> None:
@@ -328,7 +376,7 @@ def test_row_tables_may_be_memory_maps(corpus: Corpus, tmp_path: Path) -> None:
             path.write_bytes(array.tobytes())
             arrays[role] = np.memmap(path, dtype=array.dtype, mode="r")
         mapped[name] = RowTable.from_arrays(arrays)
-    data = MixtureDataset(mixture.spec, mixture.parts, corpus.arrays.__getitem__, END, mapped)
+    data = MixtureDataset(mixture.spec, mixture.parts, corpus.array, END, mapped)
     assert np.array_equal(data.rows(0, 60).targets, _dataset(corpus, mixture).rows(0, 60).targets)
 
 
