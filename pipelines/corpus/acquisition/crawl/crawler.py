@@ -36,7 +36,7 @@ from pipelines.corpus.acquisition.crawl.summary import CrawlSummary, Progress, c
 from pipelines.corpus.acquisition.crawl.visit import RobotsVisit, Visit, Visitor
 from pipelines.corpus.acquisition.crawl.warc import Position, WarcWriter
 
-CRAWLER: Final = Algorithm("crawler", 4)
+CRAWLER: Final = Algorithm("crawler", 5)
 PREFIX: Final = "crawl"
 SPOOL_NAME: Final = "crawl.spool"
 SYNC_EVERY: Final = 64

@@ -9,6 +9,7 @@ Redirects are not followed here: they are exchanges of their own, judged by the 
 
 import contextlib
 import email.utils
+import re
 import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -34,6 +35,8 @@ RETRIED_ERRORS: Final = frozenset({"error:dns", "error:timeout", "error:connect"
 MAX_HEAD_BYTES: Final = 32 << 10
 """FastWARC reads HTTP heads up to 32 KiB: a longer one would be archived for nobody."""
 PIECE: Final = 64 << 10
+LEAST_PIECE: Final = 512
+_ZEROS: Final = re.compile(rb"\0*+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,22 +258,33 @@ class Fetcher:
 
 
 def gunzip(data: bytes, limit: int) -> bytes | None:
-    """All gzip members of `data`, or the first `limit + 1` bytes of them; None when that is no whole gzip stream."""
+    """All gzip members of `data`, or the first `limit + 1` bytes of them; None when that is no whole gzip stream.
+
+    A member is fed in growing pieces: what is left of a piece behind its end is copied, and a file may be nothing but
+    members of 20 bytes.
+    """
     pieces: list[bytes] = []
-    size = 0
-    while data:
+    size = at = 0
+    whole = memoryview(data)
+    while at < len(data):
         inflater = zlib.decompressobj(31)
-        try:
-            piece = inflater.decompress(data, limit + 1 - size)
-        except zlib.error:
-            return None
-        pieces.append(piece)
-        size += len(piece)
-        if size > limit:
-            break
-        if not inflater.eof:
-            return None
-        data = inflater.unused_data.lstrip(b"\0")
+        feed = LEAST_PIECE
+        while not inflater.eof:
+            if at == len(data):
+                return None
+            fed = whole[at : at + feed]
+            try:
+                piece = inflater.decompress(fed, limit + 1 - size)
+            except zlib.error:
+                return None
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                return b"".join(pieces)
+            at += len(fed) - len(inflater.unused_data)
+            feed = min(2 * feed, PIECE)
+        padding = _ZEROS.match(data, at)
+        at = padding.end() if padding else at
     return b"".join(pieces)
 
 

@@ -16,7 +16,8 @@ MAX_ROBOTS_BYTES: Final = 500 * 1024
 MAX_ROBOTS_AGE_SECONDS: Final = 24 * 3600.0
 MAX_ROBOTS_REDIRECTS: Final = 5
 
-_HTML = re.compile(r"\s*(?:<!--.*?-->\s*)*<(?:!doctype|html|head|body|title|\?xml)\b", re.IGNORECASE | re.DOTALL)
+# A comment ends at its first `-->`, for good: given back, n comments have 2**n ways to be told apart.
+_HTML = re.compile(r"\s*+(?:<!--.*?-->\s*+)*+<(?:!doctype|html|head|body|title|\?xml)\b", re.IGNORECASE | re.DOTALL)
 _DIRECTIVE = re.compile(
     r"^[ \t]*(?:user-?agent|disallow|allow|sitemap|crawl-?delay)[ \t]*:", re.IGNORECASE | re.MULTILINE
 )

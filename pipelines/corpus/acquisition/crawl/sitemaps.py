@@ -63,7 +63,8 @@ class _Reader:
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._characters
-        parser.EntityDeclHandler = self._entity
+        parser.EntityDeclHandler = self._declared
+        parser.AttlistDeclHandler = self._declared
         try:
             parser.Parse(body, True)
         except expat.ExpatError as error:
@@ -94,7 +95,7 @@ class _Reader:
         if self._text is not None and len(self._text) < MAX_URL_CHARACTERS:
             self._text.append(text)
 
-    def _entity(self, *_: object) -> None:
+    def _declared(self, *_: object) -> None:
         raise _DeclaredEntityError
 
     def _take(self, location: str, ends: tuple[str, ...]) -> None:
@@ -104,7 +105,8 @@ class _Reader:
 
 
 class _DeclaredEntityError(Exception):
-    """The document declares entities, which no sitemap needs and every expansion bomb does."""
+    """The document declares entities, or attributes that each element would have, which no sitemap needs and every
+    expansion bomb does."""
 
 
 def _limited(pages: list[str], sitemaps: list[str], limit: int, note: str) -> Sitemap:

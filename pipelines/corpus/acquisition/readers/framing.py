@@ -15,13 +15,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from pipelines.corpus.acquisition.readers.window import TRAILER_BYTES, Window
+from pipelines.corpus.acquisition.readers.window import TRAILER_BYTES, Ahead, Window
 from pipelines.corpus.acquisition.records import Drop
 from pipelines.corpus.acquisition.streams import Chunk, Problem
 
 MAX_HEADER_BYTES = 64 << 10
 SKIP_BYTES = 1 << 20
 _HEADER_END = re.compile(rb"\r{0,2}\n\r{0,2}\n")
+_HEADER_END_BYTES = 6
 _LENGTH = re.compile(rb"(?mi)^content-length[ \t]*:[ \t]*(\d{1,18})[ \t]*\r{0,2}$")
 _TYPE = re.compile(rb"(?mi)^warc-type[ \t]*:[ \t]*([A-Za-z_-]{1,40})[ \t]*\r{0,2}$")
 _BOUNDARY = b"WARC/"
@@ -45,28 +46,39 @@ def split_archive(
     `file_bytes` is the file's size on disk: in a plain file no record can reach beyond it.
     """
     window = Window(events, file_bytes, _BOUNDARY, len(_BOUNDARY))
+    heads = _Heads(
+        Ahead(window, _HEADER_END, _HEADER_END_BYTES - 1), Ahead(window, _LENGTH, 0), Ahead(window, _TYPE, 0)
+    )
     while window.next_run():
         while window.skip_blank():
-            yield _one(window, name, max_bytes, wanted)
+            yield _one(window, heads, name, max_bytes, wanted)
         if window.problem is not None:
             yield Drop(f"{name}#{window.problem.place}", window.problem.reason, window.problem.detail)
 
 
-def _one(window: Window, name: str, max_bytes: int, wanted: frozenset[str]) -> RawRecord | Drop:
+class _Heads(NamedTuple):
+    """The next end of a header block, and the next lines of length and type. A file may be nothing but `WARC/` lines,
+    each with 64 KiB behind it in which no header block ends, or one without a length."""
+
+    end: Ahead
+    length: Ahead
+    kind: Ahead
+
+
+def _one(window: Window, heads: _Heads, name: str, max_bytes: int, wanted: frozenset[str]) -> RawRecord | Drop:
     """Consume one record or one gap."""
     here = window.place()
     locator = f"{name}#{here}"
     window.fill(MAX_HEADER_BYTES)
     if not window.data.startswith(_BOUNDARY):
         return Drop(locator, "not_a_warc_record", f"{window.resync(0)} bytes without a WARC header")
-    match = _HEADER_END.search(window.data, 0, MAX_HEADER_BYTES)
-    end = match.end() if match else 0
-    header = bytes(window.data[:end])
-    length, kind = _LENGTH.search(header), _TYPE.search(header)
+    head = heads.end.search(min(MAX_HEADER_BYTES, len(window.data)))
+    end = head[0] if head else 0
+    length, kind = heads.length.search(end), heads.kind.search(end)
     if length is None or kind is None:
         missing = "header end" if not end else "Content-Length" if length is None else "WARC-Type"
         return Drop(locator, "bad_warc_header", f"no valid {missing}; {window.resync(len(b'WARC/'))} bytes skipped")
-    size, type_name = int(length.group(1)), kind.group(1).decode().lower()
+    size, type_name = int(length[1]), kind[1].decode().lower()
     if window.impossible(end + size):
         skipped = window.resync(end)
         return Drop(

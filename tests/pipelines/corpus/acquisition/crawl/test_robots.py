@@ -140,6 +140,19 @@ def test_hostile_patterns_do_not_hang(rule: str) -> None:
     assert robots.allows("http://h/" + "a" * 2000, "Gristmill")
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("piece", [b"<!---->", b"<!-- -->\n", b"<!--", b"<!-- --> --", b"\n", b"\t \r\n"])
+def test_comments_before_the_rules_do_not_hang(piece: bytes) -> None:
+    """Backtracking doubled the time with every comment: 24 of them took 5 seconds."""
+    rules = b"\nUser-agent: *\nDisallow: /private\n"
+    robots = judge(piece * (400 * 1024 // len(piece)) + rules)
+    assert robots.state == "rules" and not robots.allows("http://h/private", "Gristmill")
+    page = judge(b"<!-- <html> --> \n" * 20_000 + b"<html>" + rules)
+    assert (page.state, page.reason) == ("open", "html_page")
+    assert judge(b"<!-- a --> <html> -->" + rules).reason == "html_page"
+    assert judge(b"<!-- a --> b --> <html>" + rules).reason == "http_200"
+
+
 def test_only_the_first_500_kib_count() -> None:
     """RFC 9309 section 2.5: what lies behind the limit is not read, a rule before it holds."""
     filler = b"#" * 499 * 1024 + b"\n"

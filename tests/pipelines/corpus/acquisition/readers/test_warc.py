@@ -5,6 +5,8 @@ import io
 import json
 import lzma
 import random
+import re
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -17,7 +19,9 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 from pipelines.corpus.acquisition.config import ReaderConfig
 from pipelines.corpus.acquisition.readers import read_records as read_any
 from pipelines.corpus.acquisition.readers.warc import read_records
+from pipelines.corpus.acquisition.readers.window import Ahead, Window
 from pipelines.corpus.acquisition.records import Drop, Record
+from pipelines.corpus.acquisition.streams import Chunk
 from tests.pipelines.corpus.acquisition.archives import kinds, raw_record, read_bytes, warc_record
 from tests.shared_data import shared
 
@@ -225,3 +229,71 @@ def test_wet_texts_have_their_language_and_url() -> None:
     assert record.meta["languages"].startswith("spa")
     assert isinstance(record.body, bytes)
     assert len(record.body) == 4456
+
+
+def _head(length: int) -> bytes:
+    return b"WARC/1.0\r\nWARC-Type: response\r\nContent-Length: %d\r\n\r\n" % length
+
+
+HOSTILE = {
+    "lines without a header's end": lambda count: (b"WARC/1.0\r\n" * count, {"bad_warc_header": count}),
+    "headers without a length": lambda count: (
+        (b"WARC/1.0\r\n" * 5999 + b"WARC/1.0\r\n\r\n") * (count // 6000),
+        {"bad_warc_header": count // 6000 * 6000},
+    ),
+    "one long length before many members": lambda count: (
+        gzip.compress(_head(15_000_000)) + gzip.compress(_head(0), mtime=0) * count,
+        {"wrong_length": 1, "not_http": count},
+    ),
+    "many long lengths before many members": lambda count: (
+        gzip.compress(_head(15_000_000) * count) + gzip.compress(b"x\n", mtime=0) * count,
+        {"truncated_record": count},
+    ),
+    "bad members behind a long length": lambda count: (
+        gzip.compress(_head(15_000_000)) + gzip.compress(b"WARC/1.0 bad", mtime=0) * count,
+        {"wrong_length": 1, "bad_warc_header": count},
+    ),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("shape", HOSTILE)
+def test_broken_records_cost_by_their_number(tmp_path: Path, shape: str) -> None:
+    """20,000 `WARC/` lines took 22 seconds, 20,000 members behind a long length 11: both grew with the square."""
+    seconds = []
+    for count in (6000, 24_000):
+        data, expected = HOSTILE[shape](count)
+        began = time.process_time()
+        items = read_bytes(tmp_path, data if data[:2] == b"\x1f\x8b" else gzip.compress(data), WARC)
+        seconds.append(time.process_time() - began)
+        assert Counter(getattr(item, "reason", "kept") for item in items) == expected
+        assert len({item.locator for item in items}) == len(items)
+    assert seconds[1] < 8 * max(seconds[0], 0.05)
+
+
+def test_a_line_like_a_record_inside_of_a_header_is_part_of_it(tmp_path: Path) -> None:
+    """What is behind the next header's end belongs to the next header, also when two headers were searched at once."""
+    twice = b"WARC/1.0\r\n" + A
+    assert kinds(read_bytes(tmp_path, twice + B + b"WARC/1.0\r\nX: y\r\n\r\n" + C, WARC)) == [
+        "a",
+        "b",
+        "bad_warc_header",
+        "c",
+    ]
+
+
+def test_ahead_finds_what_a_search_from_each_place_finds() -> None:
+    """Against the search that starts anew, for places that move on and limits that do not."""
+    chance = random.Random(5)
+    pattern = re.compile(rb"\r{0,2}\n\r{0,2}(\n)")
+    for _ in range(300):
+        data = bytes(chance.choices(b"\r\nx", k=120))
+        window = Window([Chunk(data, None, 0)], len(data), b"W", 1)
+        window.next_run()
+        ahead = Ahead(window, pattern, 5)
+        while window.fill(1):
+            stop = chance.randint(0, len(window.data))
+            if window.data[:1] == b"x":
+                plain = pattern.search(window.data, 0, stop)
+                assert ahead.search(stop) == (None if plain is None else (plain.end(), b"\n"))
+            window.drop(chance.randint(1, min(9, len(window.data))))
