@@ -16,14 +16,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.corpus.chinese_dictionary import dictionary
 from pipelines.corpus.filters.blocks import text_blocks
 from pipelines.corpus.filters.characters import character_flags
-from pipelines.corpus.filters.chinese_words import chinese_words, dictionary
+from pipelines.corpus.filters.chinese_words import chinese_words
 from pipelines.corpus.filters.config import StatisticsConfig
 from pipelines.corpus.filters.statistics import statistics_part
 from pipelines.corpus.filters.words import segment_words
-from pipelines.corpus.normalization.chinese import segmenter
 from tests.pipelines.corpus.filters.corpus import documents, mixture
+from tests.pipelines.corpus.jieba_peer import jieba_words
 
 
 def ours(texts: pa.Array) -> list[list[str]]:
@@ -42,7 +43,7 @@ def arrays(texts: pa.Array) -> None:
 
 
 def theirs(texts: Sequence[str]) -> list[list[str]]:
-    return [[word for word in segmenter().cut(text) if word.strip()] for text in texts]
+    return [jieba_words(text) for text in texts]
 
 
 def seconds(function: Callable[..., Any], *arguments: Any) -> float:

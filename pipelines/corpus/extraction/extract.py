@@ -35,7 +35,7 @@ from pipelines.corpus.normalization.config import DEFAULT_OPERATIONS, AnyOperati
 from pipelines.corpus.normalization.normalize import ALGORITHMS as NORMALIZATION
 from pipelines.corpus.normalization.normalize import normalize
 
-READING: Final = Algorithm("record_reading", 4)
+READING: Final = Algorithm("record_reading", 5)
 EXTRACTION_ALGORITHMS: Final = (READING, EXTRACTION, *NORMALIZATION)
 ROW_BYTES: Final = 256
 """What a row weighs beside its text when parts are cut, drops included, so that a million bad lines end a part too."""

@@ -36,9 +36,10 @@ from pipelines.core.documents import ATTRIBUTE_KEYS
 from pipelines.core.errors import GristmillError
 from pipelines.core.fingerprint import Algorithm, digest_file
 from pipelines.core.parts import PartResult
+from pipelines.corpus.chinese_dictionary import jieba_version
 from pipelines.corpus.filters.blocks import text_blocks
 from pipelines.corpus.filters.characters import UNICODE, character_flags
-from pipelines.corpus.filters.chinese_words import CHINESE_WORDS, chinese_words, jieba_version
+from pipelines.corpus.filters.chinese_words import CHINESE_WORDS, chinese_words
 from pipelines.corpus.filters.config import KeywordConfig, KeywordList
 from pipelines.corpus.filters.term_hits import (
     Places,

@@ -18,10 +18,11 @@ from numba import njit
 from pipelines.core.documents import ATTRIBUTE_KEYS
 from pipelines.core.fingerprint import Algorithm
 from pipelines.core.parts import PartResult
+from pipelines.corpus.chinese_dictionary import jieba_version
 from pipelines.corpus.filters.blocks import I32, I64, U8, U16, U32, U64, TextBlock, hash_words, text_blocks
 from pipelines.corpus.filters.c4 import C4_COUNTS, c4_counts
 from pipelines.corpus.filters.characters import DIGIT, HAN, PUNCTUATION, UNICODE, UPPER, character_flags, running_flags
-from pipelines.corpus.filters.chinese_words import CHINESE_WORDS, chinese_words, jieba_version
+from pipelines.corpus.filters.chinese_words import CHINESE_WORDS, chinese_words
 from pipelines.corpus.filters.config import StatisticsConfig
 from pipelines.corpus.filters.lines import LINE_COUNTS, line_counts
 from pipelines.corpus.filters.repetition import DUPLICATE_SIZES, TOP_SIZES, repeated_characters, repeated_words

@@ -1,6 +1,6 @@
-"""Chinese: traditional and simplified script into one another (OpenCC), words of running text (jieba).
+"""Chinese: which text is, and traditional and simplified script into one another (OpenCC).
 
-Both look at Chinese only. A declared language decides; without one a text is Chinese when a fifth of it is Han
+Only Chinese is looked at. A declared language decides; without one a text is Chinese when a fifth of it is Han
 characters and next to nothing kana: converting Japanese would change its words (聲 is no traditional form of 声 there),
 and a file name in source code is no text.
 """
@@ -45,15 +45,3 @@ def _converter(conversion: str) -> Any:
     import opencc
 
     return opencc.OpenCC(f"{conversion}.json")
-
-
-@cache
-def segmenter() -> Any:
-    """jieba's tokenizer over the dictionary of its package, 1 s to load; its cache file in the common temporary folder,
-    which anybody could have written, is not read."""
-    import jieba
-
-    tokenizer = jieba.Tokenizer()
-    tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
-    tokenizer.initialized = True
-    return tokenizer

@@ -38,10 +38,11 @@ SUSPENDED: Final = {
 }
 """Words after a hyphen that stands for the rest of a compound; a text of no known language takes all of them."""
 _ANY: Final = frozenset().union(*SUSPENDED.values())
-_CUT = re.compile(
-    r"(?<![^\s(\[{\"'“‘„‚«‹*_—–¿¡])([^\W\d_]{2,})([-‐\u00ad])[ \t]*\n([ \t]*)([^\W\d_]{2,})(?!\w)"
-    r"([^\w\s/@#=<\\-]*(?:[—–’'][^\s/@#=<\\]*)?)(?:[ \t]+|(?=\n)|\Z)"
+CUT = re.compile(
+    r"(?<![^\s(\[{\"'“‘„‚«‹*_—–¿¡])([^\W\d_]{2,}+)([-‐\u00ad])[ \t]*+\n([ \t]*+)([^\W\d_]{2,}+)(?!\w)"
+    r"([^\w\s/@#=<\\—–’'-]*+(?:[—–’'][^\s/@#=<\\]*+)?+)(?:[ \t]++|(?=\n)|\Z)"
 )
+"""Every part takes all that it can, once: a line of marks that is no end of a word is read once, not once a mark."""
 _MARKED = re.compile(r"[-‐\u00ad][ \t]*\n")
 _WORD = re.compile(r"[^\W\d_]+(?:[-‐'’][^\W\d_]+)*")
 PASSES: Final = 8
@@ -83,7 +84,7 @@ def _pass(text: str, config: Dehyphenation, suspended: frozenset[str]) -> str:
             return cut[0] if parts or productive or config.unseen == "keep" else joined
         return joined if whole >= compound else joined.replace(head, head + hyphen, 1)
 
-    return _CUT.sub(replace, text)
+    return CUT.sub(replace, text)
 
 
 def _prose(line: str, head: str, tail: str, config: Dehyphenation) -> bool:
@@ -101,7 +102,7 @@ def _vocabulary(text: str) -> Counter[str]:
 
     The halves of cut words are no words.
     """
-    whole = _CUT.sub(lambda cut: f"\n{cut[5]} ", text)
+    whole = CUT.sub(lambda cut: f"\n{cut[5]} ", text)
     words = Counter(word.lower().replace("‐", "-") for word in _WORD.findall(whole))
     for word, count in [item for item in words.items() if "-" in item[0]]:
         first, last = word.partition("-")[0], word.rpartition("-")[2]

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from typing import Any, Final
 
-from pipelines.corpus.normalization.chinese import HAN, is_chinese, segmenter
+from pipelines.corpus.chinese_dictionary import cut
+from pipelines.corpus.normalization.chinese import HAN, is_chinese
 from pipelines.corpus.normalization.config import (
     CaseFolding,
     Lemmatization,
@@ -65,19 +66,31 @@ def _word_class() -> str:
 
 def word_segmentation(text: str, config: WordSegmentation, language: str | None) -> str:
     """Words and marks with one blank between them, line by line; only white space changes."""
-    chinese = is_chinese(text, language)
-    lines = []
-    for line in text.split("\n"):
-        pieces: list[str] = []
-        for piece in _pieces().findall(line):
-            if not chinese or piece.isascii():
-                pieces.append(piece)
-            elif config.chinese == "characters":
-                pieces.extend(_han_or_other().findall(piece))
-            else:
-                pieces.extend(word for word in segmenter().cut(piece) if word.strip())
-        lines.append(" ".join(pieces))
-    return "\n".join(lines)
+    lines = [_pieces().findall(line) for line in text.split("\n")]
+    if is_chinese(text, language):
+        if config.chinese == "characters":
+            split: Callable[[str], list[str]] = _han_or_other().findall
+        else:
+            whole = [piece for pieces in lines for piece in pieces if not piece.isascii()]
+            split = _words_of(whole)
+        lines = [
+            [word for piece in pieces for word in ([piece] if piece.isascii() else split(piece))] for pieces in lines
+        ]
+    return "\n".join(" ".join(pieces) for pieces in lines)
+
+
+def _words_of(pieces: list[str]) -> Callable[[str], list[str]]:
+    """The words of each piece in turn, cut all at once; no piece has white space, so no word is of two."""
+    words = iter(cut("\n".join(pieces)))
+
+    def next_words(piece: str) -> list[str]:
+        found, left = [], len(piece)
+        while left:
+            found.append(next(words))
+            left -= len(found[-1])
+        return found
+
+    return next_words
 
 
 @cache

@@ -104,7 +104,7 @@ class _Body:
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._run: list[str] = []  # pieces of the paragraph in hand
-        self._cells: list[list[str]] = []  # cells of the rows in hand, outermost first
+        self._cells: list[list[list[str]]] = []  # rows in hand, outermost first: cells, and the paragraphs of each
         self._skipped = self._note = 0
         self._in_text = self._item = False
 
@@ -126,7 +126,7 @@ class _Body:
         elif name == "tr":
             self._cells.append([])
         elif name == "tc" and self._cells:
-            self._cells[-1].append("")
+            self._cells[-1].append([])
         elif name in _CHARACTERS and not (name == "tab" and "val" in element.attributes):  # `val`: a tab stop
             self._run.append(_CHARACTERS[name])
 
@@ -139,7 +139,7 @@ class _Body:
             self._paragraph("".join(self._run).strip())
             self._run = []
         elif name == "tr" and self._cells:
-            row = " | ".join(self._cells.pop())
+            row = " | ".join(" ".join(cell) for cell in self._cells.pop())
             if row.strip(" |"):
                 self._paragraph(row)
 
@@ -151,6 +151,6 @@ class _Body:
         if not text:
             return
         if self._cells and self._cells[-1]:
-            self._cells[-1][-1] = f"{self._cells[-1][-1]} {text}".strip()
+            self._cells[-1][-1].append(text)
         else:
             self._lines.append(f"- {text}" if self._item else text)

@@ -27,6 +27,12 @@ MAX_DEPTH: Final = 16
 MAX_INPUTS: Final = 10_000
 MAX_ONE_PROJECT: Final = 2000
 """Files of a batch beyond which those at its root are a heap of single documents, each linked to the others there."""
+MAX_SEARCHED_FOLDERS: Final = 64
+"""Folders above a file in which the main file of its project is looked for."""
+MAX_VERB: Final = 1000
+"""Characters of a `\\verb`, which ends on its line."""
+CACHED_CHARACTERS: Final = 16 << 20
+"""Of included files without their comments; a preamble that every chapter of a book includes is decoded once."""
 MAX_MACROS: Final = 500
 MAX_MACRO_CHARACTERS: Final = 300
 _BEGIN, _END = "\\begin{document}", "\\end{document}"
@@ -49,8 +55,8 @@ _DEFINITION = re.compile(
     r"|\\def\s*\\([A-Za-z]{1,40})\s*(?=\{)"
 )
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
-_TITLE = re.compile(r"\\title\s*(?:\[[^\]]{0,300}\])?\s*(?=\{)")
-_BLANK = re.compile(r"[ \t]+$|\n{3,}", re.MULTILINE)
+_TITLE = re.compile(r"\\title(?:\s*+\[[^\]]{0,300}+\])?+\s*+(?=\{)")
+_BLANK = re.compile(r"(?<![ \t])[ \t]++$|\n{3,}", re.MULTILINE)
 
 
 class Siblings:
@@ -59,23 +65,40 @@ class Siblings:
     def __init__(self, files: Mapping[str, Path], config: ReaderConfig) -> None:
         self.files, self._config = files, config
         self._one = is_one_project(files)
+        self._groups: dict[str, list[str]] = {}
+        for name in files:
+            self._groups.setdefault(self._group(name), []).append(name)
         self._included: dict[str, set[str]] = {}
+        self._texts: dict[str, str | None] = {}
+        self._left = CACHED_CHARACTERS
 
     def included(self, name: str) -> bool:
         """Whether another file of the same project includes `name`."""
-        group = "" if self._one else project_of(name)
+        group = self._group(name)
         if group not in self._included:
             self._included[group] = set(self._targets(group))
         return name in self._included[group]
 
+    def text(self, name: str) -> str | None:
+        """The file without its comments, None where it is empty or none; kept as far as `CACHED_CHARACTERS` goes."""
+        if name in self._texts:
+            return self._texts[name]
+        text = _read(self.files[name], self._config)
+        if len(text or "") <= self._left:
+            self._left -= len(text or "")
+            self._texts[name] = text
+        return text
+
+    def _group(self, name: str) -> str:
+        return "" if self._one else project_of(name)
+
     def _targets(self, group: str) -> Iterator[str]:
-        for name, path in self.files.items():
-            if self._one or project_of(name) == group:
-                for match in _INPUT.finditer(_read(path, self._config) or ""):
-                    # Its main file, from whose folder names count, may lie in any folder above it.
-                    target = _resolve(match, _ancestors(name), self.files)
-                    if target is not None and target != name:
-                        yield target
+        for name in self._groups.get(group, ()):
+            for match in _INPUT.finditer(_read(self.files[name], self._config) or ""):
+                # Its main file, from whose folder names count, may lie in any folder above it.
+                target = _resolve(match, _ancestors(name), self.files)
+                if target is not None and target != name:
+                    yield target
 
 
 def is_one_project(names: Collection[str]) -> bool:
@@ -105,7 +128,7 @@ def read_records(path: Path, name: str, config: ReaderConfig, siblings: Siblings
         missing: list[str] = []
         try:
             left = [config.max_record_bytes, MAX_INPUTS]
-            whole = "".join(_with_inputs(source, name, siblings.files, config, missing, left))
+            whole = "".join(_with_inputs(source, name, siblings, missing, left))
         except OverflowError:
             limit = f"with what it includes more than {config.max_record_bytes} bytes or {MAX_INPUTS} files"
             yield Drop(item.locator, "record_too_large", limit)
@@ -148,8 +171,8 @@ def without_comments(source: str) -> str:
                 pieces.append(source[kept : match.start()])
                 kept = at
         elif match.group(2):
-            line = source.find("\n", at)
-            end = source.find(match.group(2), at, line if line >= 0 else len(source))
+            line = source.find("\n", at, at + MAX_VERB)
+            end = source.find(match.group(2), at, line if line >= 0 else at + MAX_VERB)
             at = end + 1 if end >= 0 else at
         elif token.startswith("\\iffalse"):
             end = -1 if "\\fi" in missing else _matching_fi(source, at)
@@ -175,8 +198,7 @@ def _matching_fi(source: str, at: int) -> int:
 def _with_inputs(
     source: str,
     name: str,
-    siblings: Mapping[str, Path],
-    config: ReaderConfig,
+    siblings: Siblings,
     missing: list[str],
     left: list[int],
     depth: int = 0,
@@ -192,21 +214,21 @@ def _with_inputs(
     for match in _INPUT.finditer(source):
         yield source[at : match.start()]
         at = match.end()
-        found = _resolve(match, (base, posixpath.dirname(name)), siblings)
-        text = None if found is None or depth >= MAX_DEPTH else _read(siblings[found], config)
+        found = _resolve(match, (base, posixpath.dirname(name)), siblings.files)
+        text = None if found is None or depth >= MAX_DEPTH else siblings.text(found)
         if found is None or text is None:
             missing.append(match.group())
             continue
         inner = text.partition(_BEGIN)[2].partition(_END)[0] if _BEGIN in text else text  # a subfile is a document too
         below = posixpath.dirname(found) if match.group(4) else base
-        yield from _with_inputs(inner, found, siblings, config, missing, left, depth + 1, below)
+        yield from _with_inputs(inner, found, siblings, missing, left, depth + 1, below)
     yield source[at:]
 
 
 def _ancestors(name: str) -> list[str]:
-    """The folders above a file, innermost first, the batch's root last."""
+    """The folders above a file, innermost first, the batch's root last, `MAX_SEARCHED_FOLDERS` at most."""
     folders = [posixpath.dirname(name)]
-    while folders[-1]:
+    while folders[-1] and len(folders) < MAX_SEARCHED_FOLDERS:
         folders.append(posixpath.dirname(folders[-1]))
     return folders
 

@@ -18,7 +18,7 @@ from pipelines.corpus.extraction.encoding import decode
 MAX_MATTER: Final = 64 << 10
 MAX_VALUES: Final = 64
 _MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
-_VALUE = re.compile(r"^([A-Za-z][\w-]{0,60}):[ \t]+(\S.{0,998}?)[ \t]*\r?$", re.MULTILINE)
+_VALUE = re.compile(r"^([A-Za-z][\w-]{0,60}):[ \t]++(\S(?:.{0,997}?[^ \t\n])??)[ \t]*+\r?$", re.MULTILINE)
 
 
 def read_records(path: Path, name: str, config: ReaderConfig) -> Iterator[Record | Drop]:

@@ -137,7 +137,7 @@ def _paragraphs(lines: list[str]) -> str:
     if not widths:
         return ""
     full = FULL_LINE * widths[int(0.9 * (len(widths) - 1))]
-    out: list[str] = []
+    out: list[str] = []  # lines, and what joins them
     open_paragraph = False
     for line in lines:
         if not line:
@@ -145,8 +145,8 @@ def _paragraphs(lines: list[str]) -> str:
             continue
         if open_paragraph and not _STARTS.match(line):
             spaced = not (_UNSPACED.match(line) and _UNSPACED.match(out[-1][-1:]))
-            out[-1] = out[-1] + (" " if spaced else "") + line
+            out += (" " if spaced else "", line)
         else:
-            out.append(line)
+            out += ("\n", line)
         open_paragraph = len(line) >= full
-    return "\n".join(out).replace("\ufffe", "")
+    return "".join(out[1:]).replace("\ufffe", "")

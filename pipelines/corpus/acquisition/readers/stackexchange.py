@@ -2,12 +2,12 @@
 
 One `Posts.xml` comes in, plain or compressed, or the `.7z` that a site is published as. Step 1: of a 7z, `Posts.xml` is
 written to a scratch file by a process with limits. Step 2: each line with a `<row .../>` is XML of its own, parsed by
-an expat of its own, so a bad line is one drop and no entity can be declared. Step 3: questions and answers go into a
-scratch database on disk, because an answer may come gigabytes after its question. Step 4: they are read back by
-question: the title, the question, then the answers, the accepted one first, the others by score, the older first. HTML
-becomes text; tags, scores and counts go into `meta`. Answers without a question, and posts that are neither (wiki
-pages, tag descriptions), are drops. Locator: `name#question`. Cost: 2 MB/s a core, twice the file on disk meanwhile;
-memory is one thread.
+an expat of its own that refuses document types, so a bad line is one drop and no entity is declared. Step 3: questions
+and answers go into a scratch database on disk, because an answer may come gigabytes after its question. Step 4: they
+are read back by question: the title, the question, then the answers, the accepted one first, the others by score, the
+older first. HTML becomes text; tags, scores and counts go into `meta`. Answers without a question, and posts that are
+neither (wiki pages, tag descriptions), are drops. Locator: `name#question`. Cost: 2 MB/s a core, twice the file on disk
+meanwhile; memory is one thread.
 """
 
 import re
@@ -98,13 +98,22 @@ def _is_foreign(line: bytes) -> bool:
     return bool(words) and not words.startswith((b"<?xml", b"<posts", b"</posts"))
 
 
+class _DoctypeError(Exception):
+    """A row with a document type."""
+
+
+def _refuse_doctype(*_: object) -> None:
+    raise _DoctypeError("a document type declaration, which may define entities; no dump has one")
+
+
 def _parse(line: Line, locator: str) -> tuple[Any, ...] | Drop:
     found: list[dict[str, str]] = []
     parser = expat.ParserCreate("utf-8")
     parser.StartElementHandler = lambda tag, attributes: found.append(attributes)
+    parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
         parser.Parse(line.data, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, _DoctypeError) as error:
         return Drop(locator, "bad_xml", detail(error))
     if len(found) != 1:
         return Drop(locator, "bad_xml", f"{len(found)} elements in one line")

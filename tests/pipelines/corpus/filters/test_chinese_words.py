@@ -12,15 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from pipelines.corpus import chinese_dictionary
 from pipelines.corpus.filters import chinese_words, statistics
 from pipelines.corpus.filters.blocks import TextBlock, text_blocks
-from pipelines.corpus.filters.characters import character_flags
+from pipelines.corpus.filters.characters import SPACE, character_flags
 from pipelines.corpus.filters.config import StatisticsConfig
 from pipelines.corpus.filters.statistics import statistics_part, statistics_table
 from pipelines.corpus.filters.words import Words, given_words, segment_words
 from pipelines.corpus.normalization import config as normalization_config
-from pipelines.corpus.normalization.chinese import segmenter
 from tests.pipelines.corpus.filters.corpus import documents, mixture
+from tests.pipelines.corpus.jieba_peer import jieba_words
 
 WORDS = StatisticsConfig(unspaced="words")
 KINDS = "中文测试的一是了人我在有他这为之大来以个国上们到说时要就出会也你对生能而子那得于着下自之年过发后作里"
@@ -37,8 +38,9 @@ def words_of(texts: list[str]) -> list[list[str]]:
     return found
 
 
-def jieba_words(text: str) -> list[str]:
-    return [word for word in segmenter().cut(text) if word.strip()]
+def test_white_space_is_that_of_the_signals() -> None:
+    blank = chinese_dictionary.character_classes() == chinese_dictionary.BLANK_CLASS
+    assert np.array_equal(blank, character_flags() & SPACE > 0)
 
 
 def test_words_are_jiebas_on_real_documents() -> None:
@@ -142,6 +144,6 @@ def test_another_dictionary_is_refused(text: str, tmp_path: Any, monkeypatch: py
     class Spec:
         submodule_search_locations = (str(tmp_path / "jieba"),)
 
-    monkeypatch.setattr(chinese_words, "find_spec", lambda name: Spec)
-    with pytest.raises(chinese_words.DictionaryError, match="install the pinned jieba"):
-        cache(chinese_words.dictionary.__wrapped__)()
+    monkeypatch.setattr(chinese_dictionary, "find_spec", lambda name: Spec)
+    with pytest.raises(chinese_dictionary.DictionaryError, match="install the pinned jieba"):
+        cache(chinese_dictionary.dictionary.__wrapped__)()

@@ -1,5 +1,7 @@
 """Operations for keys and classical tasks, each against the library or the table behind it."""
 
+import re
+import time
 import unicodedata
 
 import pytest
@@ -25,8 +27,11 @@ from pipelines.corpus.normalization.words import (
     special_characters,
     stemming,
     stop_words,
+    word_pattern,
     word_segmentation,
 )
+from tests.pipelines.corpus.filters.corpus import mixture
+from tests.pipelines.corpus.jieba_peer import jieba_words
 
 
 @given(st.text(max_size=60), st.sampled_from(["jieba", "characters"]), st.sampled_from([None, "en", "zh"]))
@@ -35,6 +40,37 @@ def test_segmentation_changes_white_space_only(text: str, chinese: str, language
     cut = word_segmentation(text, WordSegmentation(chinese=chinese), language)
     assert "".join(cut.split()) == "".join(text.split())
     assert cut.count("\n") == text.count("\n")
+
+
+def _with_jieba(text: str) -> str:
+    """Words and marks as `word_segmentation` has them, with jieba itself."""
+    lines = []
+    for line in text.split("\n"):
+        pieces = re.findall(f"{word_pattern().pattern}|\\S", line)
+        lines.append(" ".join(w for piece in pieces for w in ([piece] if piece.isascii() else jieba_words(piece))))
+    return "\n".join(lines)
+
+
+def test_chinese_words_are_jiebas_on_real_documents() -> None:
+    for text in mixture("zh_general", 60, 23):
+        assert word_segmentation(text, WordSegmentation(), "zh") == _with_jieba(text)
+
+
+@given(st.text(st.sampled_from("中文测试的一是了人性我们abZ019+#&._%-' \n，。—·カＡ１é😀\u3000\u0301"), max_size=80))
+@settings(max_examples=200, deadline=None)
+def test_chinese_words_are_jiebas_on_any_text(text: str) -> None:
+    assert word_segmentation(f"中文{text}", WordSegmentation(), "zh") == _with_jieba(f"中文{text}")
+
+
+@pytest.mark.parametrize("unit", ["性", "龘", "的", "中a", "性1", "，", "中华人民"])
+def test_one_word_without_end_costs_linear_time(unit: str) -> None:
+    """jieba takes 7 s for 40,000 of the first and minutes for these."""
+    text = unit * (300_000 // len(unit))
+    word_segmentation("中文", WordSegmentation(), "zh")
+    started = time.process_time()
+    found = word_segmentation(text, WordSegmentation(), "zh")
+    assert found.replace(" ", "") == text
+    assert time.process_time() - started < 5
 
 
 def test_segmentation_of_languages() -> None:

@@ -1,5 +1,6 @@
 """DOCX: what a reader of the page sees, and drops for what cannot be opened."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,15 @@ def test_a_document_is_its_visible_text(tmp_path: Path) -> None:
     assert found.meta == {"title": "On tests", "creator": "A"}
     assert found.fetched_at is not None
     assert found.fetched_at.year == 2021
+
+
+def test_a_cell_of_many_paragraphs_costs_linear_time(tmp_path: Path) -> None:
+    cell = f"<w:tbl><w:tr><w:tc>{paragraph('ab') * 200_000}</w:tc><w:tc>{paragraph('c')}</w:tc></w:tr></w:tbl>"
+    started = time.process_time()
+    (found,) = read(zipped(tmp_path / "d", docx_members(cell)), ReaderConfig(format="docx", max_expansion=10_000))
+    assert isinstance(found, Record)
+    assert found.body == " ".join(["ab"] * 200_000) + " | c"
+    assert time.process_time() - started < 8
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """LaTeX: included files in their places, comments and preamble gone, text and maths as they were."""
 
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from pipelines.corpus.acquisition.config import ReaderConfig
-from pipelines.corpus.acquisition.readers import read_records
+from pipelines.corpus.acquisition.readers import folder, read_records
 from pipelines.corpus.acquisition.readers.latex import Siblings, without_comments
 from pipelines.corpus.acquisition.records import Drop, Record
 from tests.shared_data import shared_records
@@ -87,6 +89,40 @@ def test_hostile_openers_cost_linear_time() -> None:
     for opener in ("\\begin{verbatim}", "\\begin{comment}", "\\iffalse ", "\\verb|", "\\begin{lstlisting}"):
         source = opener * 50_000
         assert without_comments(source) == source
+
+
+@pytest.mark.parametrize("line", ["a{}b", "a{}", "\\title{}b", "\\title[a]{}b", "\\title{}{{T}}", "\\input{}\\par"])
+def test_runs_of_blanks_are_read_once(tmp_path: Path, line: str) -> None:
+    """Half a megabyte, which some minutes did not suffice for."""
+    source = line.format(" " * 500_000)
+    started = time.process_time()
+    (found,) = read(tmp_path, {"a.tex": f"\\begin{{document}}\n{source}\n\\end{{document}}"}).values()
+    assert isinstance(found, Record)
+    assert found.body == source.strip()
+    assert time.process_time() - started < 5
+
+
+def test_verbs_without_an_end_cost_linear_time() -> None:
+    """Each with a mark of its own, so that none ends another, on one line."""
+    source = "".join(f"\\verb{chr(0x2190 + number % 6000)}a" for number in range(60_000))
+    started = time.process_time()
+    assert without_comments(source) == source
+    assert time.process_time() - started < 5
+
+
+def test_files_that_include_all_others_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = "".join(f"\\input{{{number}}}" for number in range(60))
+    files = {f"{number}.tex": f"\\begin{{document}}{number},\\end{{document}}{inputs}" for number in range(60)}
+    files["main.tex"] = f"\\begin{{document}}{inputs}\\end{{document}}"
+    files["other.tex"] = files["main.tex"]
+    opened: Counter[str] = Counter()
+    whole = folder.read_records
+    counted = lambda path, *rest: opened.update([path.name]) or whole(path, *rest)  # noqa: E731
+    monkeypatch.setattr(folder, "read_records", counted)
+    found = read(tmp_path, files)
+    for name in ("main.tex", "other.tex"):
+        assert found[name].body == "".join(f"{number}," for number in range(60))  # type: ignore[union-attr]
+    assert max(opened.values()) <= 3  # as a document, for who includes whom, for its text
 
 
 def test_real_sources_keep_their_text_and_lose_their_comments(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Markdown: the source as written, front matter in `meta`."""
 
 import gzip
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,15 @@ def test_text_stays_as_written(tmp_path: Path, source: str, body: str, meta: dic
         (found,) = read_records(tmp_path / "a.md", "a.md", MARKDOWN)
         assert isinstance(found, Record)
         assert (found.body, found.meta, found.locator) == (body, meta, "a.md#0")
+
+
+def test_front_matter_of_blanks_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(f"---\na: b{' ' * 60_000}c\nd: {' ' * 900}e\n---\ntext")
+    started = time.process_time()
+    (found,) = read_records(tmp_path / "a.md", "a.md", ReaderConfig(format="markdown"))
+    assert isinstance(found, Record)
+    assert (found.body, found.meta) == ("text", {"d": "e"})
+    assert time.process_time() - started < 0.2
 
 
 def test_binary_and_large_files_are_drops(tmp_path: Path) -> None:

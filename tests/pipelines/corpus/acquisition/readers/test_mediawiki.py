@@ -1,14 +1,17 @@
 """MediaWiki dumps: a real head of Wikipedia, broken XML, and wikitext that a parser alone would not survive."""
 
 import bz2
+import re
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipelines.corpus.acquisition.config import ReaderConfig
 from pipelines.corpus.acquisition.readers import read_records
-from pipelines.corpus.acquisition.readers.wikitext import plain_text
+from pipelines.corpus.acquisition.readers.wikitext import headings, plain_text
 from pipelines.corpus.acquisition.records import Drop, Record
 from tests.pipelines.corpus.acquisition.archives import package_file
 
@@ -163,6 +166,45 @@ PATHOLOGICAL = (
     "{{ }} [[ ]] '' '''''a_ <ref> <b>x {|\n| {{{a| {{a| [[a| [http://a_ <a_b= &amp; <!-- {{a|b=[[ [[<b>'' "
     ": [[File:a|'' <pre> </ref> ==a==\n *'''a\n {{lang|a| <nowiki>{{"
 )
+
+
+UNCLOSED = ("{{nowrap|_a", "{{lang|de|_a", "{{convert|1|_a", "{{cvt|_a|", "=x_ ", "= x_ =", "__A", "<ref_ ", "[[a|_b")
+
+
+@pytest.mark.parametrize("start", UNCLOSED)
+def test_a_construct_without_an_end_is_read_once(start: str) -> None:
+    """A quarter of a megabyte; a pattern that looks for the end from each of its places would take some minutes."""
+    opener, unit = start.split("_", 1) if not start.startswith("__") else ("__", "A")
+    text = f"before\n{opener}{unit * (250_000 // len(unit))} y"
+    started = time.process_time()
+    found = plain_text(text, HIDDEN)
+    assert found.startswith("before")
+    assert time.process_time() - started < 10, start
+
+
+PARAGRAPHS = (
+    "<b>", "''a'''b", "<span>''a</span>", "''<b>''</b>", "'''<li>", "<a b=", "<br>{|", "<b ''>", "[http://a ",
+    "\n*<b>", "''a'''b''c'''d",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", PARAGRAPHS)
+def test_paragraphs_of_markup_without_partners_cost_no_more_than_long_ones(unit: str) -> None:
+    """The parser takes up to 300 s/MB of these."""
+    text = ((unit * (6000 // len(unit))) + "word\n\n") * 10
+    started = time.process_time()
+    assert plain_text(text, HIDDEN).count("word") == 10
+    assert time.process_time() - started < 4, unit
+
+
+@given(st.lists(st.sampled_from(["=", "==", " ", "\t", "\n", "a", "\r", "\u00a0"]), max_size=14))
+@settings(max_examples=300, deadline=None)
+def test_headings_are_those_of_the_pattern(pieces: list[str]) -> None:
+    """MediaWiki's heading as one pattern, which is quadratic on blanks."""
+    text = "".join(pieces)
+    pattern = re.compile(r"^(={1,6})[ \t]*(.+?)[ \t]*\1[ \t]*$", re.MULTILINE)
+    expected = [(m.start(), m.end(), len(m[1]), m[2].strip(" \t")) for m in pattern.finditer(text)]
+    assert [tuple(heading) for heading in headings(text)] == expected
 
 
 @pytest.mark.parametrize("unit", PATHOLOGICAL.split(" "))

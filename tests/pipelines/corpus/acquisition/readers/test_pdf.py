@@ -1,5 +1,6 @@
 """PDF: the text of real layouts, and drops for what is broken, locked or scanned."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,13 @@ def test_what_is_none_says_why(tmp_path: Path, data: bytes, reason: str) -> None
     (found,) = read(tmp_path / "a", data)
     assert isinstance(found, Drop)
     assert found.reason == reason
+
+
+def test_a_paragraph_of_many_lines_costs_linear_time() -> None:
+    started = time.process_time()
+    assert pages_text(["ab\r\n" * 300_000]) == " ".join(["ab"] * 300_000)
+    assert pages_text(["中文\r\n" * 300_000]) == "中文" * 300_000
+    assert time.process_time() - started < 8
 
 
 def test_too_much_text_is_a_drop(tmp_path: Path) -> None:

@@ -105,6 +105,7 @@ def test_archives_that_are_none_or_bombs_are_drops(tmp_path: Path) -> None:
     [
         ('<row Id="2" PostTypeId="1" Body="&bomb;" />', "bad_xml"),
         ('<!DOCTYPE posts [<!ENTITY bomb "x">]>', "bad_xml"),
+        ('<!DOCTYPE r [<!ENTITY a "x">]><row Id="2" PostTypeId="1" Body="&a;&a;"/>', "bad_xml"),
         ('<row Id="2" PostTypeId="1"', "bad_xml"),
         ("<row/><row/>", "bad_xml"),
         ('<row Id="two" PostTypeId="1"/>', "bad_row"),
