@@ -7,10 +7,10 @@ page, is made for them. A 45 KB page costs about 2 ms.
 
 import codecs
 import re
-from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from pipelines.corpus.acquisition.crawl import urls
+from pipelines.corpus.acquisition.crawl.limited import Limited
 from pipelines.corpus.acquisition.crawl.tags import start_tags
 
 _CANONICAL_HEADER = re.compile(r"<([^<>]{1,4096})>[^<>,]{0,200}?;\s*rel\s*=\s*\"?canonical\b", re.IGNORECASE)
@@ -77,15 +77,10 @@ def page_links(
         canonical = _absolute(resolved, named) or canonical
     if closed:
         return PageLinks([], 0, canonical)
-    links: dict[str, None] = {}
-    beyond: set[bytes] = set()  # digests: a page has 400,000 links, and each is longer than the base
+    links = Limited(limit)
     for reference in references:
-        link = urls.resolve(resolved, reference).partition("#")[0]
-        if len(links) < limit:
-            links[link] = None
-        elif link not in links:
-            beyond.add(blake2b(link.encode("utf-8", "surrogatepass"), digest_size=16).digest())
-    return PageLinks(list(links), len(beyond), canonical)
+        links.add(urls.resolve(resolved, reference).partition("#")[0])
+    return PageLinks(links.kept, links.cut, canonical)
 
 
 def _absolute(base: str, reference: str) -> str | None:

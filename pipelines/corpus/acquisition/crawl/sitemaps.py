@@ -1,9 +1,9 @@
 """Sitemaps (https://www.sitemaps.org/protocol.html): the bytes of one in, the URLs that it lists out.
 
 Read are `urlset` and `sitemapindex`, RSS and Atom feeds, and plain text with a URL a line, each also in gzip. XML is
-hostile input: the parser is expat's streaming one, entities that a document declares end the reading, and names are
-compared without their prefix, because real files use several. A file that breaks off gives what came before; the
-protocol's limits (50,000 URLs, 50 MiB) are settings. About 15 MB/s.
+hostile input: the parser is expat's streaming one, entities or attributes that a document declares end the reading,
+and names are compared without their prefix, because real files use several. A file that breaks off gives what came
+before; the protocol's limits (50,000 URLs, 50 MiB) are settings. About 15 MB/s.
 """
 
 import re
@@ -12,6 +12,7 @@ from xml.parsers import expat
 
 from pipelines.corpus.acquisition.crawl import urls
 from pipelines.corpus.acquisition.crawl.fetch import gunzip
+from pipelines.corpus.acquisition.crawl.limited import Limited
 
 MAX_SITEMAP_DEPTH: Final = 3
 """Indexes within indexes; the protocol allows none, a loop of them is cut by the seen set."""
@@ -41,22 +42,24 @@ def parse_sitemap(body: bytes, url: str, *, limit: int, max_bytes: int) -> Sitem
     if len(body) > max_bytes:
         return Sitemap([], [], 0, "bomb")
     if not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and b"\0" not in body[:64]:
-        lines = (line.strip() for line in body.decode("utf-8-sig", "replace").splitlines())
-        return _limited([line for line in lines if _ABSOLUTE.fullmatch(line)], [], limit, "")
-    reader = _Reader(url)
+        listed = Limited(limit)
+        for line in body.decode("utf-8-sig", "replace").splitlines():
+            if _ABSOLUTE.fullmatch(line.strip()):
+                listed.add(line.strip())
+        return Sitemap(listed.kept, [], listed.cut, "")
+    reader = _Reader(url, limit)
     note = reader.read(body)
-    return _limited(reader.pages, reader.sitemaps, limit, note)
+    return Sitemap(reader.pages.kept, reader.sitemaps.kept, reader.pages.cut + reader.sitemaps.cut, note)
 
 
 class _Reader:
     """The handlers of one document."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, limit: int) -> None:
         self._url = url
         self._path: list[str] = []
         self._text: list[str] | None = None
-        self.pages: list[str] = []
-        self.sitemaps: list[str] = []
+        self.pages, self.sitemaps = Limited(limit), Limited(limit)
 
     def read(self, body: bytes) -> str:
         parser = expat.ParserCreate()
@@ -101,15 +104,9 @@ class _Reader:
     def _take(self, location: str, ends: tuple[str, ...]) -> None:
         location = location.strip()
         if location and len(location) <= MAX_URL_CHARACTERS:
-            (self.sitemaps if ends in _SITEMAP_LOCATIONS else self.pages).append(urls.resolve(self._url, location))
+            (self.sitemaps if ends in _SITEMAP_LOCATIONS else self.pages).add(urls.resolve(self._url, location))
 
 
 class _DeclaredEntityError(Exception):
     """The document declares entities, or attributes that each element would have, which no sitemap needs and every
     expansion bomb does."""
-
-
-def _limited(pages: list[str], sitemaps: list[str], limit: int, note: str) -> Sitemap:
-    pages, sitemaps = list(dict.fromkeys(pages)), list(dict.fromkeys(sitemaps))
-    cut = max(0, len(pages) - limit) + max(0, len(sitemaps) - limit)
-    return Sitemap(pages[:limit], sitemaps[:limit], cut, note)

@@ -1,6 +1,7 @@
 """Sitemaps: the protocol's forms, hostile XML, and crawls that start from them."""
 
 import gzip
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -63,11 +64,16 @@ LAUGHS = (
 )
 
 
+DEFAULTS = b'<!DOCTYPE a [<!ATTLIST a x0 CDATA "y" x1 CDATA "y">]><a>' + b"<a/>" * 9 + b"</a>"
+"""Each element would have all declared attributes: the square of the file's size."""
+
+
 @pytest.mark.parametrize(
     ("body", "pages", "note"),
     [
         (LAUGHS, [], "declares_entities"),
         (OUTSIDE, [], "declares_entities"),
+        (DEFAULTS, [], "declares_entities"),
         (urlset("http://h/a", "http://h/b")[:-30], ["http://h/a"], "broken_xml: no element found"),
         (b"<html><body>not found", [], "broken_xml: no element found"),
         (b"<?xml version='1.0' encoding='klingon'?><urlset/>", [], "broken_xml: unknown encoding: klingon"),
@@ -167,3 +173,15 @@ def test_a_crawl_with_sitemaps_goes_on_after_any_stop(tmp_path: Path) -> None:
             summary = run(site, folder, clock, sitemaps=["/map.xml"])
             assert summary.outcomes == {"fetched": 2, "sitemap": 2}
             assert set(site.requests.values()) == {1}
+
+
+def test_short_locations_do_not_multiply_a_long_url() -> None:
+    """50 MB of `<url><loc>1</loc></url>` below a URL of 2,000 characters would be 4 GB of URLs."""
+    body = urlset(*(str(number) for number in range(100_000)), *(str(number) for number in range(50_000)))
+    tracemalloc.start()
+    try:
+        found = parse_sitemap(body, f"http://h/{'x' * 2000}/", limit=10, max_bytes=50 << 20)
+        assert tracemalloc.get_traced_memory()[1] < 50 << 20
+    finally:
+        tracemalloc.stop()
+    assert (len(found.pages), found.cut, found.note) == (10, 99_990, "")
