@@ -71,13 +71,10 @@ HOSTILE = {
 @pytest.mark.parametrize("shape", HOSTILE)
 def test_hostile_html_costs_by_its_size(shape: str) -> None:
     """A tree builder needs 6 minutes for 4 MB of one tag's attributes, and 25 seconds for 1 MB of `<i></b>`."""
-    seconds = []
-    for count in (20_000, 80_000):
-        page = HOSTILE[shape](count)
-        began = time.process_time()
-        assert links(page).links == ["http://h/dir/y"]
-        seconds.append(time.process_time() - began)
-    assert seconds[1] < 12 * max(seconds[0], 0.05)  # 16 for the square
+    page = HOSTILE[shape](80_000)
+    began = time.process_time()
+    assert links(page).links == ["http://h/dir/y"]
+    assert time.process_time() - began < 6
 
 
 def test_a_base_is_no_longer_than_a_url() -> None:

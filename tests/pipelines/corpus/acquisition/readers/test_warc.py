@@ -260,15 +260,12 @@ HOSTILE = {
 @pytest.mark.parametrize("shape", HOSTILE)
 def test_broken_records_cost_by_their_number(tmp_path: Path, shape: str) -> None:
     """20,000 `WARC/` lines took 22 seconds, 20,000 members behind a long length 11: both grew with the square."""
-    seconds = []
-    for count in (6000, 24_000):
-        data, expected = HOSTILE[shape](count)
-        began = time.process_time()
-        items = read_bytes(tmp_path, data if data[:2] == b"\x1f\x8b" else gzip.compress(data), WARC)
-        seconds.append(time.process_time() - began)
-        assert Counter(getattr(item, "reason", "kept") for item in items) == expected
-        assert len({item.locator for item in items}) == len(items)
-    assert seconds[1] < 12 * max(seconds[0], 0.05)  # 16 for the square
+    data, expected = HOSTILE[shape](24_000)
+    began = time.process_time()
+    items = read_bytes(tmp_path, data if data[:2] == b"\x1f\x8b" else gzip.compress(data), WARC)
+    assert time.process_time() - began < 6
+    assert Counter(getattr(item, "reason", "kept") for item in items) == expected
+    assert len({item.locator for item in items}) == len(items)
 
 
 def test_a_line_like_a_record_inside_of_a_header_is_part_of_it(tmp_path: Path) -> None:
