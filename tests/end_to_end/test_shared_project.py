@@ -44,6 +44,7 @@ def cut_down(project: dict[str, Any]) -> dict[str, Any]:
     models["annotations"] = {}  # of documents beyond the first 60
     for name in ("topic_en", "topic_zh"):
         del models["classifiers"][name]
+    project["lanes"]["small"]["base"]["mixture"]["split"] = {"web": "perplexity_bucket"}  # there is no topic left
     project["corpus"]["splits"] = {"max_documents": 2, "max_characters": 20000, "max_share": 0.3}
     project["evaluation"] |= {"bootstrap_samples": 100, "min_documents": 2, "max_documents": 2}
     for task in project["evaluation"]["tasks"]:
