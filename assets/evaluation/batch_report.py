@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from assets.corpus.filters import families, filter_config
 from assets.evaluation.batch_facts import Batch, drifts_of, histograms_of, languages_of, samples_of
-from assets.evaluation.facts import batch_funnel
+from assets.evaluation.facts import batch_funnel, tables_of
 from assets.evaluation.shares import batch_shares
 from assets.recipe import Made, Recipe, Scope
 from pipelines.core.artifacts import Artifact
@@ -23,7 +23,6 @@ from pipelines.evaluation.reports.corpus_data import (
 from pipelines.evaluation.reports.data import Digest
 from pipelines.evaluation.reports.drift import Drift
 from pipelines.evaluation.reports.profile import CORPUS_PROFILE
-from pipelines.evaluation.reports.signals import signal_tables
 from pipelines.evaluation.shares import SHARES, shares_table
 from pipelines.project import Project
 from resources.mill import Mill
@@ -118,7 +117,7 @@ def _make(mill: Mill, action: Action) -> Made:
             for item in action.inputs.values()
         ),
         shares=tuple(shares),
-        signals=signal_tables({source.domain: action.inputs["signals"].manifest.counts}),
+        signals=tables_of(mill, [action.inputs["signals"]]),
         encodings=_encodings(crawled),
         replaced=crawled.manifest.counts.get("replaced_characters", 0),
         warnings=_warnings(action),

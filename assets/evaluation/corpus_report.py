@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from assets.evaluation.facts import STAGES, funnel_rows
+from assets.evaluation.facts import STAGES, funnel_rows, tables_of
 from assets.evaluation.shares import batch_shares, current_signals
 from assets.model.lineage import upstream
 from assets.recipe import Made, Recipe, Scope
@@ -14,7 +14,6 @@ from pipelines.core.manifest import CheckRecord, Part
 from pipelines.evaluation.reports.corpus import corpus_report_html
 from pipelines.evaluation.reports.corpus_data import BatchRow, CorpusReport, RatioRow, SourceRow, report_json
 from pipelines.evaluation.reports.data import Digest
-from pipelines.evaluation.reports.signals import signal_tables
 from pipelines.evaluation.shares import SHARES, Share, Verdict, judge, shares_table, summed
 from pipelines.project import Project
 from resources.mill import Mill
@@ -90,12 +89,8 @@ def _make(mill: Mill, action: Action) -> Made:
     batches: list[BatchRow] = []
     tokens: dict[str, int] = defaultdict(int)
     parts: list[Share] = []
-    judged: Counts = defaultdict(lambda: defaultdict(int))
     for row, arrays in _batches(mill, snapshot):
         key, documents = row["key"], 0
-        if f"signals/{key}" in action.inputs:
-            for name, value in action.inputs[f"signals/{key}"].manifest.counts.items():
-                judged[row["domain"]][name] += value
         if arrays is not None:
             parts += batch_shares(mill, action.asset, arrays, action.inputs.get(f"signals/{key}"))
             counts = _counts(mill, arrays)
@@ -124,7 +119,7 @@ def _make(mill: Mill, action: Action) -> Made:
         batches=tuple(batches),
         digests=(Digest("corpus_snapshot", snapshot.content),),
         shares=tuple(shares),
-        signals=signal_tables(judged),
+        signals=tables_of(mill, (item for name, item in action.inputs.items() if name.startswith("signals/"))),
         ratios=tuple(RatioRow(item.told, item.share, item.passed, item.rule.blocking) for item in verdicts),
     )
     files = {

@@ -1,7 +1,7 @@
 """What a report says beside the scores, read from manifests: model, curve, mixture, funnel, licences, digests."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from assets.model.lineage import plan_of, upstream
 from pipelines.core.artifacts import Artifact
@@ -116,15 +116,20 @@ def funnel_rows(totals: Mapping[str, Mapping[str, int]]) -> tuple[FunnelRow, ...
 
 
 def signals(mill: Mill, plan: Plan) -> tuple[SignalTable, ...]:
-    """Languages, topics, perplexity and classifiers by domain, over the plan's batches, from counts alone."""
+    """What the signals say of the plan's batches."""
+    if plan.imported:
+        return ()
+    found = (upstream(mill.store, arrays, "quality_signals") for arrays in _arrays(mill, plan))
+    return tables_of(mill, (artifact for artifact in found if artifact is not None))
+
+
+def tables_of(mill: Mill, signals: Iterable[Artifact]) -> tuple[SignalTable, ...]:
+    """Languages, topics, perplexity and classifiers by domain, from the counts of `quality_signals` of batches."""
     totals: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    if not plan.imported:
-        for arrays in _arrays(mill, plan):
-            artifact = upstream(mill.store, arrays, "quality_signals")
-            if artifact is not None and artifact.manifest.partition is not None:
-                domain = mill.project.source_of(artifact.manifest.partition).domain
-                for name, count in artifact.manifest.counts.items():
-                    totals[domain][name] += count
+    for artifact in signals:
+        domain = mill.project.source_of(artifact.manifest.partition or "").domain
+        for name, count in artifact.manifest.counts.items():
+            totals[domain][name] += count
     return signal_tables(totals)
 
 
